@@ -1,0 +1,119 @@
+"""Every error syncd raises on purpose: the fact, its likely cause, and what to do next."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_HELD = 3
+EXIT_SOURCE_UNAVAILABLE = 4
+EXIT_LAKEFS_UNAVAILABLE = 5
+EXIT_BAD_CONFIGURATION = 78
+
+
+class SyncdError(Exception):
+    """Base of every error syncd raises on purpose.
+
+    Args:
+        fact: What happened, as one sentence without a trailing full stop.
+        cause: The likely cause, or "" when the fact says it all.
+        next_step: The command to run or the thing to change, or "".
+    """
+
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+    def __init__(self, fact: str, *, cause: str = "", next_step: str = "") -> None:
+        self.fact, self.cause, self.next_step = fact, cause, next_step
+        super().__init__(fact)
+
+    def __str__(self) -> str:
+        """Return the fact and cause as sentences, the next step on a line of its own."""
+        said = ". ".join(part.rstrip(".") for part in (self.fact, self.cause) if part) + "."
+        return f"{said}\n  next: {self.next_step}" if self.next_step else said
+
+
+class ConfigError(SyncdError):
+    """The configuration cannot be used; the text lists every fault, one a line."""
+
+    exit_code = EXIT_BAD_CONFIGURATION
+
+    def __str__(self) -> str:
+        """Return the list of faults as it is: it carries its own lines."""
+        return f"{self.fact}\n  next: {self.next_step}" if self.next_step else self.fact
+
+
+class UsageError(SyncdError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = EXIT_USAGE
+
+
+class HeldError(SyncdError):
+    """syncd waits for a person's decision and does not go on by itself."""
+
+    exit_code = EXIT_HELD
+
+
+class SourceUnavailableError(SyncdError):
+    """The source cannot be read at all; nothing may be concluded from its emptiness."""
+
+    exit_code = EXIT_SOURCE_UNAVAILABLE
+
+
+class JournalError(SyncdError):
+    """The journal in the state directory cannot be opened, read or written."""
+
+
+class AlreadyRunningError(SyncdError):
+    """Another syncd holds this state directory."""
+
+
+class EmbeddedServerError(SyncdError):
+    """The embedded lakeFS server could not be found, built or started."""
+
+    exit_code = EXIT_LAKEFS_UNAVAILABLE
+
+
+class StoreError(SyncdError):
+    """A call to lakeFS did not do what was asked; the subclasses say what that means."""
+
+    exit_code = EXIT_LAKEFS_UNAVAILABLE
+
+
+class TransientStoreError(StoreError):
+    """The same call may work later: no connection, a timeout, 429, 5xx.
+
+    Whether the call was applied is unknown.
+    """
+
+    def __init__(
+        self, fact: str, *, cause: str = "", next_step: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(fact, cause=cause, next_step=next_step)
+        self.retry_after_s = retry_after_s  # what the server asked for; None: it did not say
+
+
+class PermanentStoreError(StoreError):
+    """lakeFS refused this one request for what it is; the same request will be refused again."""
+
+    exit_code = EXIT_FAILED
+
+
+class NothingToCommitError(StoreError):
+    """The branch holds no uncommitted change, or the merge would change nothing."""
+
+
+class NotFoundStoreError(PermanentStoreError):
+    """The repository, branch, commit or tag named in the request does not exist."""
+
+
+class ConflictStoreError(PermanentStoreError):
+    """What should be created exists already, or a merge conflicts."""
+
+
+class NeedsPersonStoreError(StoreError):
+    """No retry will help until someone changes something: credentials, rights, a refusing hook, the clock."""
+
+    exit_code = EXIT_HELD

@@ -1,0 +1,133 @@
+"""The facts every room of syncd agrees on. Standard library only, no I/O, no clock.
+
+A *key* is a path below the configured prefix on a branch: ``images/cats/1.jpg``, ``tables/labels.csv``.
+It is "/"-separated, has no leading "/", and is valid UTF-8. The store puts the prefix in front of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+IMAGES = "images/"  # keys of image files begin with it
+TABLES = "tables/"  # keys of table files begin with it
+
+SHA256_BYTES = 32
+MD5_BYTES = 16
+MAX_KEY_BYTES = 1024  # of the whole path on the branch, prefix included (source: lakeFS, pkg/graveler/validate.go)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Return ``(directory, name)`` of a key; the directory ends with "/", or is "" at the top."""
+    directory, slash, name = key.rpartition("/")
+    return directory + slash, name
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What ``lstat`` says of a file; if none of it moved, the content is taken as unchanged.
+
+    Positional, since one is made for every file of every listing.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a file's content is."""
+
+    sha256: bytes  # 32 bytes; identifies the content
+    md5: bytes  # 16 bytes; the ETag an S3 server answers for a single PUT
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What reading one path of the source showed: its content, or its absence."""
+
+    key: str
+    fingerprint: Fingerprint | None  # None: absent from the source, seen by a sound listing
+    signature: Signature | None  # None exactly when absent
+    observed_at: datetime  # time-zone-aware
+    reason: str = ""  # how it was noticed: "event", "scan", "poll", "request"; for `syncd explain`
+
+    def __post_init__(self) -> None:
+        if (self.fingerprint is None) != (self.signature is None):
+            raise ValueError(f"{self.key}: a fingerprint and a signature come together")
+        if self.observed_at.tzinfo is None:
+            raise ValueError(f"{self.key}: times must carry a time zone (use UTC)")
+
+
+class ProblemCode(StrEnum):
+    """Why a path of the source is not synced. Stable words: scripts compare them."""
+
+    UNREADABLE = "unreadable"  # permissions, I/O error
+    NAME_NOT_UTF8 = "name-not-utf8"
+    NAME_CONTROL_CHARACTER = "name-control-character"
+    NAME_TOO_LONG = "name-too-long"
+    NAME_RESERVED = "name-reserved"  # below _lakefs_actions/ or _lakefs/
+    SYMLINK = "symlink"
+    NOT_REGULAR = "not-regular"  # FIFO, socket, device
+    TOO_LARGE = "too-large"
+    NEVER_SETTLES = "never-settles"
+    REFUSED = "refused"  # lakeFS refused the object
+    BAD_TABLE = "bad-table"  # the table file cannot be accepted; the last good version stays
+    SOURCE_UNAVAILABLE = "source-unavailable"  # the root or the table file is gone or unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing of the source that is not synced, and what to do about it (promise P8)."""
+
+    source: str  # "images", or the table's name
+    path: str  # as a person would find it: relative to the root, surrogate escapes shown as \xNN
+    code: ProblemCode
+    detail: str  # the fact and the next step, one sentence each
+    since: datetime
+
+
+class Trigger(StrEnum):
+    """Why a snapshot was made."""
+
+    QUIET = "quiet"
+    MAX_WAIT = "max_wait"
+    MAX_CHANGES = "max_changes"
+    SCHEDULE = "schedule"
+    REQUEST = "request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingChange:
+    """One key whose source no longer matches the staging branch.
+
+    Holds what was observed, never what to do about it: the planner decides that afresh each time.
+    """
+
+    key: str
+    fingerprint: Fingerprint | None  # what the source holds; None: gone from the source
+    revision: int  # of the observation; a later observation of any key has a greater one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One published commit and its tag, as the journal and `syncd log` know it."""
+
+    tag: str
+    commit_id: str  # of the publish branch; what the tag points at
+    created_at: datetime
+    trigger: Trigger
+    added: int
+    changed: int
+    deleted: int
+    images: int  # image objects in the snapshot
+    size_bytes: int  # of all its objects
+    digest: str  # 64 hex digits over all keys and contents, whatever their order
+    uri: str  # lakefs://repository/tag/prefix

@@ -1,0 +1,103 @@
+"""The ports between a source and the rest of syncd.
+
+A source watches one thing (the image folder, one table) and reports observations to an inventory. It decides
+neither what is uploaded nor when; it never writes into what it watches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from syncd.model import Observation, Problem, Signature
+
+
+class Inventory(Protocol):
+    """What is known of each key, as far as a source needs it; the journal implements it.
+
+    The ``known_*`` methods read, block for a moment, and may be called from any thread.
+    """
+
+    def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
+        """Yield ``(name, signature)`` of the live keys directly in a directory, sorted by name.
+
+        Args:
+            directory: "images/" or "images/cats/": ends with "/". Keys in deeper directories are not included.
+        """
+
+    def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
+        """Return the signatures of those of the keys that are live (last observed as present)."""
+
+    def known_below(self, directory: str) -> Iterator[str]:
+        """Yield the live keys in a directory and all directories below it, in no particular order."""
+
+    def known_directories(self, below: str) -> Iterator[str]:
+        """Yield each directory (with its trailing "/") at or below this one that directly holds a live key."""
+
+    async def record(self, observations: Sequence[Observation]) -> None:
+        """Make the observations durable, in one transaction; returns once they are.
+
+        Observing what is already known (same content, other signature) costs no revision and no upload. Before
+        the future resolves, nothing may be concluded; the caller may send many batches at once.
+        """
+
+    async def set_problems(self, source: str, problems: Sequence[Problem]) -> None:
+        """Add or replace problems by (source, path); ``since`` of one that stands already is kept."""
+
+    async def clear_problems(self, source: str, paths: Sequence[str]) -> None:
+        """Remove the problems of these paths, where there are any."""
+
+    def problem_paths(self, source: str, below: str = "") -> set[str]:
+        """Return the paths of this source's standing problems, those that begin with ``below``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A path that was still changing, or could not be read, when a barrier's time ran out."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceHealth:
+    """What a source says of itself; the planner decides from it whether absences count."""
+
+    name: str  # "images", or the table's name
+    available: bool  # it can be read now
+    complete: bool  # a full, error-free listing was recorded since this process started (and the root is the same)
+    scanning: bool  # a full listing is under way
+    settling: int  # paths seen changing and not yet observed
+    reason: str = ""  # why it is not available or not complete, with the next step; "" when all is well
+    degraded: str = ""  # why it watches by polling although events were asked for; "" when it does not
+    skipped: Mapping[str, int] = field(default_factory=dict)  # ProblemCode value -> count of standing problems
+
+
+class Source(Protocol):
+    """One watched thing."""
+
+    @property
+    def name(self) -> str:
+        """Return "images", or the table's name."""
+
+    async def run(self) -> None:
+        """Watch, list, read and record until cancelled. Cancelling loses nothing: the next run lists again."""
+
+    async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
+        """Return once everything in place before this call has been recorded in the inventory (promise P1).
+
+        Works while :meth:`run` is running. What was still changing at the deadline is returned as left out.
+
+        Raises:
+            SourceUnavailableError: The source cannot be read.
+        """
+
+    async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
+        """The same without :meth:`run`: one complete listing, for `syncd sync` and `syncd plan`."""
+
+    def health(self) -> SourceHealth:
+        """Return the state now; cheap."""

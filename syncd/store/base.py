@@ -1,0 +1,162 @@
+"""The two ports to a versioned object store, and the words they share.
+
+They speak of objects, branches, commits and tags, not of a product. Every implementation passes
+``tests/contract``. All methods have a timeout of their own and raise only the errors of ``syncd.errors``:
+``TransientStoreError`` (whether it was applied is unknown), ``PermanentStoreError`` (this request is refused),
+``NeedsPersonStoreError`` (nothing works until someone changes something).
+
+Keys given here are whole paths on the branch, prefix included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+
+    from syncd.errors import StoreError
+    from syncd.model import Fingerprint
+
+SHA256_METADATA = "sha256"  # user metadata of each object: lower-case hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """What the store says of one object."""
+
+    key: str
+    size_bytes: int
+    etag: str  # without quotes; the hex MD5 for what syncd wrote
+    sha256: bytes | None  # from the object's metadata; None: not written by syncd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One commit."""
+
+    id: str
+    message: str
+    metadata: Mapping[str, str]
+    parents: Sequence[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One key that differs between two references, or between a branch and its head."""
+
+    key: str
+    kind: str  # "added" | "changed" | "removed" | "conflict"
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteOutcome:
+    """What became of a delete request: every key is in exactly one of the two."""
+
+    deleted: frozenset[str]  # also those that did not exist
+    failed: Mapping[str, StoreError] = field(default_factory=dict)
+
+
+class ObjectStore(Protocol):
+    """Objects on one branch of one repository."""
+
+    async def put(
+        self, key: str, body: bytes | BinaryIO, fingerprint: Fingerprint, content_type: str
+    ) -> None:
+        """Store an object and check that the server stored these bytes.
+
+        Args:
+            key: The whole path on the branch, 1 to 1,024 bytes.
+            body: The bytes, or a file opened for reading, positioned at its start.
+            fingerprint: Of exactly these bytes. The SHA-256 goes into the object's metadata, the MD5 is compared
+                with the ETag of the answer.
+            content_type: Fixed for the key: the same key always gets the same type.
+
+        Raises:
+            PermanentStoreError: The key is not valid, or the ETag differs (the body changed under way).
+        """
+
+    async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
+        """Delete up to 1,000 objects; one that does not exist counts as deleted.
+
+        The caller has checked that the branch exists: lakeFS answers success where it does not.
+        """
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Return what is at the key, or None."""
+
+    async def get(self, key: str) -> bytes:
+        """Return an object's bytes; for small objects.
+
+        Raises:
+            NotFoundStoreError: There is none.
+        """
+
+
+class VersionStore(Protocol):
+    """Branches, commits, merges and tags of one repository."""
+
+    async def ensure_repository(self, storage_namespace: str, default_branch: str) -> bool:
+        """Create the repository if it is missing; return whether it was created.
+
+        Raises:
+            NeedsPersonStoreError: The name or the storage namespace is refused or taken.
+        """
+
+    async def ensure_branch(self, branch: str, source: str) -> bool:
+        """Create the branch at the head of ``source`` if it is missing; return whether it was created."""
+
+    async def head(self, branch: str) -> Commit:
+        """Return the newest commit of a branch.
+
+        Raises:
+            NotFoundStoreError: No such repository or branch.
+        """
+
+    async def has_uncommitted(self, branch: str) -> bool:
+        """Ask for one uncommitted entry. Never commit without: a refused commit costs every later read."""
+
+    async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
+        """Commit what is staged on the branch. No write to the branch may be under way.
+
+        Raises:
+            NothingToCommitError: There is no change.
+            TransientStoreError: Unknown whether it was applied; compare the head's metadata before trying again.
+        """
+
+    async def merge(self, source: str, into: str, message: str, metadata: Mapping[str, str]) -> Commit:
+        """Merge the head of one branch into another; return the merge commit.
+
+        Raises:
+            NothingToCommitError: The destination holds it already.
+            ConflictStoreError: The same key changed on both.
+        """
+
+    async def create_tag(self, tag: str, commit_id: str) -> None:
+        """Create a tag; one that exists already at this very commit is fine.
+
+        Raises:
+            ConflictStoreError: The tag exists and points elsewhere, or a branch has that name.
+        """
+
+    async def tag_target(self, tag: str) -> str | None:
+        """Return the commit id a tag points at, or None if there is no such tag."""
+
+    def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
+        """Yield the newest ``limit`` commits reachable from a reference, newest first."""
+
+    def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield every object below a prefix, sorted by key; on a branch with its uncommitted changes."""
+
+    def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
+        """Yield the uncommitted changes of a branch, sorted by key."""
+
+    def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
+        """Yield what differs between the contents of two references, sorted by key (two-dot)."""
+
+    async def server_version(self) -> str:
+        """Return the server's version, "1.84.0"; also a proof that it answers and the credentials work."""
