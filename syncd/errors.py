@@ -88,9 +88,7 @@ class TransientStoreError(StoreError):
     Whether the call was applied is unknown.
     """
 
-    def __init__(
-        self, fact: str, *, cause: str = "", next_step: str = "", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, fact: str, *, cause: str = "", next_step: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(fact, cause=cause, next_step=next_step)
         self.retry_after_s = retry_after_s  # what the server asked for; None: it did not say
 

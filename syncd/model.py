@@ -113,7 +113,11 @@ class PendingChange:
 
     key: str
     fingerprint: Fingerprint | None  # what the source holds; None: gone from the source
-    revision: int  # of the observation; a later observation of any key has a greater one
+    staged: bytes | None  # SHA-256 on the staging branch; None: absent there; b"": not known
+    staged_bytes: int | None = None  # its size; None where there is no content, or it is not known
+    attempts: int = 0  # how often in a row lakeFS has refused it
+    revision: int  # of the observation since which the two differ; observations are numbered as they come
+    waiting_since: datetime  # when the source first differed from the newest snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

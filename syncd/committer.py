@@ -1,0 +1,187 @@
+"""Publishes what is staged: commit, merge, tag; each step recorded, each step resumable.
+
+Between the intent and the commit nothing is staged: lakeFS has no cut of its own, and a delete that races a commit
+can be lost. In doubt whether a step was applied, the branch is asked: every commit carries its intent's id.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCommitError
+from syncd.journal import snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from syncd.journal import Journal
+    from syncd.journal.snapshots import OpenSnapshot, Summary
+    from syncd.model import Snapshot, Trigger
+    from syncd.store.base import Commit, VersionStore
+
+log = structlog.get_logger(__name__)
+
+INTENT = "syncd.snapshot"  # metadata key of the intent's id
+LOOK_BACK = 200  # commits searched for an intent
+MOST_TAG_NAMES = 100
+
+
+class Committer:
+    """Makes one snapshot at a time."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        versions: VersionStore,
+        staging_branch: str,
+        publish_branch: str,
+        syncd_version: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._journal, self._versions, self._clock = journal, versions, clock
+        self._staging, self._publish, self._version = staging_branch, publish_branch, syncd_version
+
+    async def publish(self, trigger: Trigger, tag: str) -> Snapshot | None:
+        """Make a snapshot of what is staged; None if lakeFS finds nothing to commit.
+
+        Raises:
+            StoreError: A step failed; :meth:`resume` carries on from it.
+        """
+        summary = await self._journal.read(snapshots.summarise)
+        intent = uuid.uuid4().hex
+        await self._journal.begin_snapshot(
+            summary,
+            intent=intent,
+            trigger=trigger,
+            tag=tag,
+            message=_message(summary, trigger),
+            metadata=self._metadata(summary, intent, trigger),
+            now=self._clock(),
+        )
+        return await self._carry_on(resumed=False)
+
+    async def resume(self) -> Snapshot | None:
+        """Carry on with the snapshot that was begun; None if it came to nothing.
+
+        Raises:
+            StoreError: A step failed again.
+        """
+        return await self._carry_on(resumed=True)
+
+    async def _carry_on(self, *, resumed: bool) -> Snapshot | None:
+        opened = await self._journal.open_snapshot()
+        while opened is not None:
+            if opened.step == "begun":
+                await self._commit(opened, resumed=resumed)
+            elif opened.step == "committed":
+                await self._merge(opened, resumed=resumed)
+            else:
+                await self._tag(opened)
+                return await self._done(opened)
+            opened = await self._journal.open_snapshot()
+        return None
+
+    async def _commit(self, opened: OpenSnapshot, *, resumed: bool) -> None:
+        commit = await self._find(self._staging, opened.intent) if resumed else None
+        if commit is None and await self._versions.has_uncommitted(self._staging):
+            try:
+                commit = await self._versions.commit(self._staging, opened.message, opened.metadata)
+            except NothingToCommitError:
+                commit = await self._find(self._staging, opened.intent)
+        if commit is None:
+            await self._journal.write(snapshots.abandon, opened.sequence)
+            log.info("snapshot_abandoned", trigger=opened.trigger, reason="lakeFS finds nothing to commit")
+            return
+        await self._journal.write(snapshots.committed, opened.sequence, commit.id)
+
+    async def _merge(self, opened: OpenSnapshot, *, resumed: bool) -> None:
+        commit = await self._find(self._publish, opened.intent) if resumed else None
+        if commit is None:
+            try:
+                commit = await self._versions.merge(self._staging, self._publish, opened.message, opened.metadata)
+            except NothingToCommitError:  # someone merged the staging branch by hand: that is it
+                found = await self._find(self._publish, opened.intent)
+                commit = found or await self._versions.head(self._publish)
+            except ConflictStoreError as error:
+                raise self._conflict(error) from error
+        await self._journal.write(snapshots.merged, opened.sequence, commit.id, commit.created_at)
+
+    def _conflict(self, error: ConflictStoreError) -> NeedsPersonStoreError:
+        return NeedsPersonStoreError(
+            f"branch {self._staging} cannot be merged into {self._publish}: {error.fact}",
+            cause=f"someone else changed the same paths on {self._publish}",
+            next_step=f"undo that change on {self._publish} (lakectl branch revert), or merge"
+            f" {self._publish} into {self._staging} by hand; syncd carries on by itself",
+        )
+
+    async def _tag(self, opened: OpenSnapshot) -> None:
+        """A tag never moves: where the name is taken, the next free one is used."""
+        if opened.commit_id is None:
+            raise AssertionError("a merged snapshot has a commit id")
+        tag = opened.tag
+        for attempt in range(2, MOST_TAG_NAMES):
+            try:
+                await self._versions.create_tag(tag, opened.commit_id)
+            except ConflictStoreError:
+                log.warning("tag_taken", tag=tag)
+                tag = f"{opened.tag}-{attempt}"
+                await self._journal.write(snapshots.retag, opened.sequence, tag)
+            else:
+                await self._journal.write(snapshots.tagged, opened.sequence)
+                return
+        raise NeedsPersonStoreError(
+            f"tag {opened.tag} and {MOST_TAG_NAMES} names after it are taken",
+            cause="snapshot.tag gives the same name again and again",
+            next_step="put {seq} and {time} into snapshot.tag",
+        )
+
+    async def _done(self, opened: OpenSnapshot) -> Snapshot | None:
+        snapshot = await self._journal.read(snapshots.by_sequence, opened.sequence)
+        if snapshot is not None:
+            log.info(
+                "snapshot_published",
+                tag=snapshot.tag,
+                commit_id=snapshot.commit_id,
+                trigger=snapshot.trigger.value,
+                added=snapshot.added,
+                changed=snapshot.changed,
+                deleted=snapshot.deleted,
+                images=snapshot.images,
+                size_bytes=snapshot.size_bytes,
+                duration_s=round((self._clock() - opened.begun_at).total_seconds(), 3),
+            )
+        return snapshot
+
+    async def _find(self, branch: str, intent: str) -> Commit | None:
+        async for commit in self._versions.log(branch, limit=LOOK_BACK):
+            if commit.metadata.get(INTENT) == intent:
+                return commit
+        return None
+
+    def _metadata(self, summary: Summary, intent: str, trigger: Trigger) -> dict[str, str]:
+        observed_at = summary.observed_at or self._clock()
+        return {
+            INTENT: intent,
+            "syncd.trigger": trigger.value,
+            "syncd.added": str(summary.added),
+            "syncd.changed": str(summary.changed),
+            "syncd.deleted": str(summary.deleted),
+            "syncd.images": str(summary.images),
+            "syncd.bytes": str(summary.size_bytes),
+            "syncd.digest": summary.digest.hexdigest(),
+            "syncd.observed_at": observed_at.isoformat(),
+            "syncd.version": self._version,
+            **{f"syncd.rows.{table}": str(rows) for table, rows in summary.rows.items()},
+        }
+
+
+def _message(summary: Summary, trigger: Trigger) -> str:
+    return (
+        f"{summary.added} added, {summary.changed} changed, {summary.deleted} deleted"
+        f" ({trigger.value.replace('_', ' ')})"
+    )

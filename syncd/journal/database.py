@@ -1,0 +1,239 @@
+"""The SQLite file: opened, migrated, written by one thread, read by any.
+
+WAL with ``synchronous=FULL``: what was acknowledged survives a power cut. Group commit pays for that: all
+operations waiting when a transaction begins share it, each in a savepoint of its own. One connection writes and
+checkpoints; readers are read-only connections that never checkpoint, one for each thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from syncd.errors import JournalError
+from syncd.journal import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+MOST_OPERATIONS_A_TRANSACTION = 64
+BUSY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    operation: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class Database:
+    """One journal file. Use as an async context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="journal-writer")
+        self._readers = Readers(path)
+        self._connection: sqlite3.Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open or create the file and bring its schema up to date.
+
+        Raises:
+            JournalError: It cannot be opened, is damaged, or was written by a newer syncd.
+        """
+        self._connection = await asyncio.to_thread(_open_for_writing, self._path)
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Finish what was submitted, then close."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._readers.close()
+
+    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation on the writing connection; return its result once it is durable.
+
+        Cancelling the wait does not cancel the operation.
+
+        Raises:
+            JournalError: The file could not be written, a full disk for example. Nothing of it was kept.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(operation, future, loop))
+        return await future
+
+    def reader(self) -> sqlite3.Connection:
+        """Return this thread's read-only connection; it sees all that was acknowledged."""
+        return self._readers.connection()
+
+    def _write(self) -> None:
+        connection = cast("sqlite3.Connection", self._connection)
+        closing = False
+        while not closing:
+            jobs, closing = self._waiting_jobs()
+            if jobs:
+                _run_together(connection, self._path, jobs)
+        connection.close()
+
+    def _waiting_jobs(self) -> tuple[list[_Job], bool]:
+        job = self._jobs.get()
+        jobs: list[_Job] = []
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == MOST_OPERATIONS_A_TRANSACTION or self._jobs.empty():
+                return jobs, False
+            job = self._jobs.get()
+        return jobs, True
+
+
+class Readers:
+    """Read-only connections to one journal file, one for each thread that asks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+
+    def connection(self) -> sqlite3.Connection:
+        """Return the calling thread's connection.
+
+        Raises:
+            JournalError: There is no such journal, or it cannot be read.
+        """
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = open_for_reading(self._path)
+            self._local.connection = found
+            with self._lock:
+                self._open.append(found)
+        return found
+
+    def close(self) -> None:
+        """Close all connections; none may be in use."""
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a journal that exists, also while a daemon writes it.
+
+    Raises:
+        JournalError: There is none, it cannot be read, or a newer syncd wrote it.
+    """
+    if not path.exists():
+        raise JournalError(
+            f"there is no journal at {path}",
+            cause="syncd has not run with this state directory yet",
+            next_step="syncd run, or syncd sync",
+        )
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA query_only = 1")
+        migrate.refuse_newer(connection, path)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    return connection
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate.bring_up_to_date(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translated(error, path) from error
+    except JournalError:
+        connection.close()
+        raise
+    return connection
+
+
+def _run_together(connection: sqlite3.Connection, path: Path, jobs: list[_Job]) -> None:
+    """Run the operations in one transaction; one that raises is undone alone."""
+    outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [(job, *_run(connection, job.operation)) for job in jobs]
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        outcomes = [(job, None, translated(error, path)) for job in jobs]
+    for job, result, failure in outcomes:
+        _resolve(job, result, failure)
+
+
+def _run(
+    connection: sqlite3.Connection, operation: Callable[[sqlite3.Connection], Any]
+) -> tuple[Any, BaseException | None]:
+    connection.execute("SAVEPOINT operation")
+    try:
+        result = operation(connection)
+    except sqlite3.OperationalError:
+        raise  # the disk or the file, not this operation: the whole transaction fails
+    except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller that awaits it
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        return None, error
+    connection.execute("RELEASE operation")
+    return result, None
+
+
+def _resolve(job: _Job, result: Any, failure: BaseException | None) -> None:
+    def resolve() -> None:
+        if job.future.done():  # its waiter was cancelled
+            return
+        if failure is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(failure)
+
+    job.loop.call_soon_threadsafe(resolve)
+
+
+def translated(error: Exception, path: Path) -> JournalError:
+    """Return what an SQLite error means for the person who runs syncd."""
+    text = str(error)
+    if "full" in text:
+        return JournalError(
+            f"the journal {path} cannot be written: {text}",
+            cause="the disk under the state directory has no space left",
+            next_step=f"df -h {path.parent} , then free some; syncd carries on by itself",
+        )
+    if "malformed" in text or "not a database" in text:
+        return JournalError(
+            f"the journal {path} is damaged: {text}",
+            cause="the disk failed, or another program wrote to it",
+            next_step=f"move {path} away; the next start rebuilds it from the source and from lakeFS",
+        )
+    return JournalError(
+        f"the journal {path} cannot be used: {text}",
+        cause="permissions, or a file system without locks (NFS)",
+        next_step=f"ls -ld {path.parent} {path}",
+    )

@@ -1,0 +1,169 @@
+"""The journal as the rest of syncd sees it: every write awaits durability, every read is a picture."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from syncd.journal import adoption, observations, pictures, problems, snapshots, staging
+from syncd.journal.database import Database, open_for_reading, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from syncd.model import Observation, PendingChange, Problem, Signature, Snapshot, Trigger
+
+T = TypeVar("T")
+
+FILE_NAME = "journal.db"
+
+
+class Journal:
+    """The journal of one state directory; an async context manager, opened by one process at a time.
+
+    Implements ``sources.base.Inventory``. Methods without ``async`` read, block for a moment, and may be called
+    from any thread; those with ``async`` return once the write is durable.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / FILE_NAME
+        self.recorded = asyncio.Event()  # set after each record(); the loop clears it
+        self._database = Database(self.path)
+
+    async def __aenter__(self) -> Self:
+        """Open, create or migrate the file.
+
+        Raises:
+            JournalError: It cannot be used.
+        """
+        await self._database.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Finish what was submitted, then close."""
+        await self._database.__aexit__(*exc_info)
+
+    async def read(self, query: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run one of this room's read functions in a thread: ``await journal.read(pictures.counts)``."""
+
+        def run() -> T:
+            return query(self._database.reader(), *args, **kwargs)
+
+        return await asyncio.to_thread(run)
+
+    async def write(self, operation: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Run one of this room's write functions; its result, once it is durable."""
+        return await self._database.write(lambda connection: operation(connection, *args, **kwargs))
+
+    # What sources need.
+
+    def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
+        """See ``Inventory.known_in``."""
+        return observations.known_in(self._database.reader(), directory)
+
+    def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
+        """See ``Inventory.known``."""
+        return observations.known(self._database.reader(), keys)
+
+    def known_below(self, directory: str) -> Iterator[str]:
+        """See ``Inventory.known_below``."""
+        return observations.known_below(self._database.reader(), directory)
+
+    def known_directories(self, below: str) -> Iterator[str]:
+        """See ``Inventory.known_directories``."""
+        return observations.known_directories(self._database.reader(), below)
+
+    def problem_paths(self, source: str, below: str = "") -> set[str]:
+        """See ``Inventory.problem_paths``."""
+        return problems.paths(self._database.reader(), source, below)
+
+    async def record(self, found: Sequence[Observation]) -> None:
+        """See ``Inventory.record``."""
+        await self.write(observations.record, found)
+        self.recorded.set()
+
+    async def set_problems(self, source: str, found: Sequence[Problem]) -> None:
+        """See ``Inventory.set_problems``."""
+        if any(problem.source != source for problem in found):
+            raise ValueError("a source reports its own problems only")
+        await self.write(problems.put, found)
+
+    async def clear_problems(self, source: str, paths: Sequence[str]) -> None:
+        """See ``Inventory.clear_problems``."""
+        await self.write(problems.clear, source, paths)
+
+    # What the loop, the uploader and the committer need.
+
+    async def standing(self, *, count_up_to: int) -> pictures.Standing:
+        """Return how things stand; counts stop at ``count_up_to``."""
+        return await self.read(pictures.standing, count_up_to=count_up_to)
+
+    async def due(self, now: datetime, limit: int) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
+        """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``."""
+        return await self.read(staging.due, now, limit)
+
+    async def begin_batch(self, changes: Sequence[PendingChange], now: datetime) -> int:
+        """Write the intent to send these changes; return the batch's id."""
+        return await self.write(staging.begin, changes, now)
+
+    async def finish_in_batch(self, outcomes: Sequence[staging.Staged], now: datetime) -> None:
+        """Write what the branch holds now at some keys of a batch."""
+        await self.write(staging.finish, outcomes, now)
+
+    async def end_batch(self, batch: int, now: datetime) -> None:
+        """Mark a batch as ended."""
+        await self.write(staging.end, batch, now)
+
+    async def open_snapshot(self) -> snapshots.OpenSnapshot | None:
+        """Return the snapshot that was begun and is not tagged."""
+        return await self.read(snapshots.open_snapshot)
+
+    async def begin_snapshot(
+        self,
+        summary: snapshots.Summary,
+        *,
+        intent: str,
+        trigger: Trigger,
+        tag: str,
+        message: str,
+        metadata: Mapping[str, str],
+        now: datetime,
+    ) -> None:
+        """Write the intent to publish."""
+        await self.write(
+            snapshots.begin,
+            summary,
+            intent=intent,
+            trigger=trigger,
+            tag=tag,
+            message=message,
+            metadata=metadata,
+            now=now,
+        )
+
+    async def latest_snapshot(self) -> Snapshot | None:
+        """Return the newest finished snapshot."""
+        return await self.read(lambda connection: next(snapshots.history(connection, limit=1), None))
+
+    async def bind(self, target: Mapping[str, str]) -> None:
+        """Remember what this journal is about, or check that it still is; see ``adoption.bind``."""
+        await self.write(adoption.bind, target)
+
+
+@contextmanager
+def open_readonly(state_dir: Path) -> Iterator[sqlite3.Connection]:
+    """Open the journal of a state directory for reading, for commands that look beside a running daemon.
+
+    Raises:
+        JournalError: There is none, or it cannot be read.
+    """
+    path = state_dir / FILE_NAME
+    with closing(open_for_reading(path)) as connection:
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise translated(error, path) from error

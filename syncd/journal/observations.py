@@ -1,0 +1,158 @@
+"""Recording what the source showed, and answering what was known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncd.journal.rows import to_seconds
+from syncd.model import IMAGES, Signature, split_key
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from syncd.model import Observation
+
+_SEEN = "SELECT seen_sha256 FROM entry WHERE directory = ? AND name = ?"
+
+_PRESENT = """
+INSERT INTO entry (directory, name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
+                   seen_at, seen_how, revision, unstaged_since, waiting_since)
+VALUES (:directory, :name, :sha256, :md5, :size_bytes, :mtime_ns, :ctime_ns, :inode,
+        :at, :how, :revision, :revision, :at)
+ON CONFLICT (directory, name) DO UPDATE SET
+    seen_sha256 = :sha256, seen_md5 = :md5, size_bytes = :size_bytes,
+    mtime_ns = :mtime_ns, ctime_ns = :ctime_ns, inode = :inode,
+    seen_at = CASE WHEN seen_sha256 IS :sha256 THEN seen_at ELSE :at END,
+    seen_how = CASE WHEN seen_sha256 IS :sha256 THEN seen_how ELSE :how END,
+    revision = CASE WHEN seen_sha256 IS :sha256 THEN revision ELSE :revision END,
+    unstaged_since = CASE WHEN staged_sha256 IS :sha256 THEN NULL ELSE coalesce(unstaged_since, :revision) END,
+    waiting_since = CASE WHEN staged_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
+                         ELSE coalesce(waiting_since, :at) END,
+    attempts = CASE WHEN seen_sha256 IS :sha256 THEN attempts ELSE 0 END,
+    not_before = CASE WHEN seen_sha256 IS :sha256 THEN not_before ELSE 0 END
+"""
+
+_ABSENT_NEVER_SENT = """
+DELETE FROM entry
+WHERE directory = :directory AND name = :name AND staged_sha256 IS NULL AND committed_sha256 IS NULL
+"""
+
+_ABSENT = """
+UPDATE entry SET
+    seen_sha256 = NULL, seen_md5 = NULL, size_bytes = NULL, mtime_ns = NULL, ctime_ns = NULL, inode = NULL,
+    seen_at = :at, seen_how = :how, revision = :revision,
+    unstaged_since = CASE WHEN staged_sha256 IS NULL THEN NULL ELSE coalesce(unstaged_since, :revision) END,
+    waiting_since = coalesce(waiting_since, :at),
+    attempts = 0, not_before = 0
+WHERE directory = :directory AND name = :name
+"""
+
+
+def record(connection: sqlite3.Connection, observations: Sequence[Observation]) -> None:
+    """Write observations in order; only a change of content takes a new revision."""
+    (revision,) = connection.execute("SELECT revision FROM state").fetchone()
+    newest, live = None, 0
+    for observation in observations:
+        directory, name = split_key(observation.key)
+        row = connection.execute(_SEEN, (directory, name)).fetchone()
+        before = row[0] if row else None
+        after = observation.fingerprint.sha256 if observation.fingerprint else None
+        if before is None and after is None:
+            continue
+        if before != after:
+            revision += 1
+            newest = max(newest or 0.0, to_seconds(observation.observed_at))
+            if observation.key.startswith(IMAGES):
+                live += (after is not None) - (before is not None)
+        _write(connection, observation, revision)
+    connection.execute(
+        "UPDATE state SET revision = ?, live_images = live_images + ?,"
+        " last_change_at = max(coalesce(last_change_at, 0), coalesce(?, last_change_at, 0))",
+        (revision, live, newest),
+    )
+
+
+def _write(connection: sqlite3.Connection, observation: Observation, revision: int) -> None:
+    directory, name = split_key(observation.key)
+    values: dict[str, object] = {
+        "directory": directory,
+        "name": name,
+        "revision": revision,
+        "at": to_seconds(observation.observed_at),
+        "how": observation.reason,
+    }
+    fingerprint, signature = observation.fingerprint, observation.signature
+    if fingerprint is None or signature is None:
+        if connection.execute(_ABSENT_NEVER_SENT, values).rowcount == 0:
+            connection.execute(_ABSENT, values)
+        return
+    values |= {
+        "sha256": fingerprint.sha256,
+        "md5": fingerprint.md5,
+        "size_bytes": signature.size_bytes,
+        "mtime_ns": signature.mtime_ns,
+        "ctime_ns": signature.ctime_ns,
+        "inode": signature.inode,
+    }
+    connection.execute(_PRESENT, values)
+
+
+def known_in(connection: sqlite3.Connection, directory: str) -> Iterator[tuple[str, Signature]]:
+    """Yield ``(name, signature)`` of the live keys directly in a directory, sorted by name."""
+    for name, *signature in connection.execute(
+        "SELECT name, size_bytes, mtime_ns, ctime_ns, inode FROM entry"
+        " WHERE directory = ? AND seen_sha256 IS NOT NULL ORDER BY name",
+        (directory,),
+    ):
+        yield name, Signature(*signature)
+
+
+def known(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Signature]:
+    """Return the signatures of those of the keys that are live."""
+    found = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT size_bytes, mtime_ns, ctime_ns, inode FROM entry"
+            " WHERE directory = ? AND name = ? AND seen_sha256 IS NOT NULL",
+            split_key(key),
+        ).fetchone()
+        if row is not None:
+            found[key] = Signature(*row)
+    return found
+
+
+def known_below(connection: sqlite3.Connection, directory: str) -> Iterator[str]:
+    """Yield the live keys in a directory and below it."""
+    for found, name in connection.execute(
+        "SELECT directory, name FROM entry WHERE directory >= ? AND directory < ? AND seen_sha256 IS NOT NULL",
+        (directory, _after(directory)),
+    ):
+        yield found + name
+
+
+def known_directories(connection: sqlite3.Connection, below: str) -> Iterator[str]:
+    """Yield each directory at or below this one that directly holds a live key.
+
+    Steps from directory to directory through the primary key, so that a directory of a million files costs one
+    look-up.
+    """
+    last, end = "", _after(below)
+    while True:
+        row = connection.execute(
+            "SELECT directory FROM entry WHERE directory >= ? AND directory > ? AND directory < ?"
+            " ORDER BY directory LIMIT 1",
+            (below, last, end),
+        ).fetchone()
+        if row is None:
+            return
+        (last,) = row
+        if connection.execute(
+            "SELECT 1 FROM entry WHERE directory = ? AND seen_sha256 IS NOT NULL LIMIT 1", (last,)
+        ).fetchone():
+            yield last
+
+
+def _after(directory: str) -> str:
+    """Return the least string greater than every one that begins with this directory ("/" + 1 is "0")."""
+    return directory[:-1] + "0"

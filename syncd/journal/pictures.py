@@ -1,0 +1,133 @@
+"""Read-only pictures of the journal, for the planner and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncd.journal.rows import to_time_or_none
+from syncd.model import split_key
+
+if TYPE_CHECKING:
+    import sqlite3
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How things stand, as far as the planner needs it; every count is bounded."""
+
+    revision: int
+    last_change_at: datetime | None
+    live_images: int
+    uncertain: int
+    uncommitted: int
+    waiting_since: datetime | None
+    next_sequence: int
+    last_snapshot_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Exact counts, for people; walks what waits, not all there is."""
+
+    to_upload: int
+    upload_bytes: int
+    to_delete: int
+    uncommitted: int
+    images: int  # in the newest snapshot
+    size_bytes: int  # of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPicture:
+    """All that is known of one key."""
+
+    key: str
+    seen: bytes | None
+    size_bytes: int | None
+    seen_at: datetime | None
+    seen_how: str
+    staged: bytes | None
+    staged_batch: int | None
+    committed: bytes | None
+    committed_in: int | None  # sequence of a snapshot
+    attempts: int
+    not_before: datetime | None
+
+
+_WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"
+_UNCOMMITTED = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 IS NOT committed_sha256 LIMIT ?)"
+_UNCERTAIN = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 = x'' LIMIT 1000)"
+_SNAPSHOTS = "SELECT coalesce(max(sequence), 0) + 1, max(CASE WHEN step = 'tagged' THEN begun_at END) FROM snapshot"
+
+
+def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
+    """Return what the planner needs, in one consistent read."""
+    connection.execute("BEGIN")
+    try:
+        revision, last_change_at, live_images = connection.execute(
+            "SELECT revision, last_change_at, live_images FROM state"
+        ).fetchone()
+        (waiting_since,) = connection.execute(_WAITING).fetchone()
+        (uncommitted,) = connection.execute(_UNCOMMITTED, (count_up_to,)).fetchone()
+        (uncertain,) = connection.execute(_UNCERTAIN).fetchone()
+        next_sequence, last_snapshot_at = connection.execute(_SNAPSHOTS).fetchone()
+    finally:
+        connection.execute("COMMIT")
+    return Standing(
+        revision=revision,
+        last_change_at=to_time_or_none(last_change_at),
+        live_images=live_images,
+        uncertain=uncertain,
+        uncommitted=uncommitted,
+        waiting_since=to_time_or_none(waiting_since),
+        next_sequence=next_sequence,
+        last_snapshot_at=to_time_or_none(last_snapshot_at),
+    )
+
+
+def counts(connection: sqlite3.Connection) -> Counts:
+    """Return exact counts of what waits."""
+    to_upload, upload_bytes = connection.execute(
+        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM entry"
+        " WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NOT NULL"
+    ).fetchone()
+    (to_delete,) = connection.execute(
+        "SELECT count(*) FROM entry WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NULL"
+    ).fetchone()
+    (uncommitted,) = connection.execute(_UNCOMMITTED, (-1,)).fetchone()
+    images, size_bytes = connection.execute("SELECT committed_images, committed_bytes FROM state").fetchone()
+    return Counts(
+        to_upload=to_upload,
+        upload_bytes=upload_bytes,
+        to_delete=to_delete,
+        uncommitted=uncommitted,
+        images=images,
+        size_bytes=size_bytes,
+    )
+
+
+def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
+    """Return what is known of a key; None where it was never observed."""
+    row = connection.execute(
+        "SELECT seen_sha256, size_bytes, seen_at, seen_how, staged_sha256, staged_batch, committed_sha256,"
+        " committed_in, attempts, not_before FROM entry WHERE directory = ? AND name = ?",
+        split_key(key),
+    ).fetchone()
+    if row is None:
+        return None
+    seen, size_bytes, seen_at, seen_how, staged, staged_batch, committed, committed_in, attempts, until = row
+    return EntryPicture(
+        key=key,
+        seen=seen,
+        size_bytes=size_bytes,
+        seen_at=to_time_or_none(seen_at),
+        seen_how=seen_how,
+        staged=staged,
+        staged_batch=staged_batch,
+        committed=committed,
+        committed_in=committed_in,
+        attempts=attempts,
+        not_before=to_time_or_none(until or None),
+    )

@@ -1,0 +1,145 @@
+"""Batches: what goes to the staging branch, and what became of it.
+
+Before anything is sent, its keys are marked as not known (``x''``); afterwards they take what the branch holds.
+A crash in between leaves them marked, and so due again: a put or delete that was lost, applied, or both costs one
+more put or delete, never a wrong belief.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncd.journal.rows import to_seconds, to_time, to_time_or_none
+from syncd.model import Fingerprint, PendingChange, split_key
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
+
+UNKNOWN = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What the staging branch holds at a key, as far as a batch found out."""
+
+    key: str
+    sha256: bytes | None  # None: nothing; b"": not known
+    size_bytes: int | None  # None exactly where there is no content, or it is not known
+    sent: bool  # the change was carried out; False: it was not, or nobody knows
+    refused: bool = False  # lakeFS did not take this object
+    retry_at: datetime | None = None  # not offered again before
+
+
+_DUE = """
+SELECT directory, name, seen_sha256, seen_md5, size_bytes, staged_sha256, staged_bytes, attempts,
+       unstaged_since, waiting_since
+FROM entry WHERE unstaged_since IS NOT NULL AND seen_sha256 {kind} AND not_before <= ?
+ORDER BY unstaged_since LIMIT ?
+"""
+_DUE_PUTS = _DUE.format(kind="IS NOT NULL")
+_DUE_DELETES = _DUE.format(kind="IS NULL")
+
+_MARK = """
+UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = ?
+WHERE directory = ? AND name = ?
+"""
+
+_OUTCOME = """
+UPDATE entry SET
+    staged_sha256 = :sha256, staged_bytes = :size_bytes,
+    unstaged_since = CASE WHEN seen_sha256 IS :sha256 THEN NULL
+                          WHEN :sent THEN revision ELSE coalesce(unstaged_since, revision) END,
+    waiting_since = CASE WHEN seen_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
+                         ELSE coalesce(waiting_since, :now) END,
+    attempts = CASE WHEN :refused THEN attempts + 1 ELSE 0 END,
+    not_before = coalesce(:retry_at, 0)
+WHERE directory = :directory AND name = :name
+  AND coalesce(seen_sha256, :sha256, committed_sha256) IS NOT NULL
+"""
+
+_GONE = """
+DELETE FROM entry WHERE directory = :directory AND name = :name
+  AND coalesce(seen_sha256, :sha256, committed_sha256) IS NULL
+"""
+
+
+def due(
+    connection: sqlite3.Connection, now: datetime, limit: int
+) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
+    """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``."""
+    puts, deletes = (
+        tuple(_change(row) for row in connection.execute(query, (to_seconds(now), limit)))
+        for query in (_DUE_PUTS, _DUE_DELETES)
+    )
+    return puts, deletes
+
+
+def _change(
+    row: tuple[str, str, bytes | None, bytes, int, bytes | None, int | None, int, int, float],
+) -> PendingChange:
+    directory, name, sha256, md5, size_bytes, staged, staged_bytes, attempts, since, waiting_since = row
+    return PendingChange(
+        key=directory + name,
+        fingerprint=None if sha256 is None else Fingerprint(sha256, md5, size_bytes),
+        staged=staged,
+        staged_bytes=staged_bytes,
+        attempts=attempts,
+        revision=since,
+        waiting_since=to_time(waiting_since),
+    )
+
+
+def blocked_until(connection: sqlite3.Connection, now: datetime) -> datetime | None:
+    """Return when the first refused object may be offered again; None when none waits."""
+    (at,) = connection.execute(
+        "SELECT min(not_before) FROM entry WHERE not_before > 0 AND not_before > ?", (to_seconds(now),)
+    ).fetchone()
+    return to_time_or_none(at)
+
+
+def blocked_up_to(connection: sqlite3.Connection, now: datetime, revision: int, limit: int) -> list[str]:
+    """Return keys observed up to a revision that are not staged since lakeFS refuses them."""
+    found = connection.execute(
+        "SELECT directory || name FROM entry WHERE not_before > 0 AND not_before > ? AND unstaged_since <= ? LIMIT ?",
+        (to_seconds(now), revision, limit),
+    )
+    return [key for (key,) in found]
+
+
+def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now: datetime) -> int:
+    """Write the intent to send these changes; return the batch's id. Nothing may be sent before."""
+    puts = sum(change.fingerprint is not None for change in changes)
+    batch = connection.execute(
+        "INSERT INTO batch (begun_at, puts, deletes) VALUES (?, ?, ?)",
+        (to_seconds(now), puts, len(changes) - puts),
+    ).lastrowid
+    if batch is None:
+        raise AssertionError("an INSERT has a row id")
+    connection.executemany(_MARK, [(batch, *split_key(change.key)) for change in changes])
+    return batch
+
+
+def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: datetime) -> None:
+    """Write what the branch holds now; may be called several times for one batch."""
+    for outcome in outcomes:
+        directory, name = split_key(outcome.key)
+        values = {
+            "directory": directory,
+            "name": name,
+            "sha256": outcome.sha256,
+            "size_bytes": outcome.size_bytes,
+            "sent": outcome.sent,
+            "refused": outcome.refused,
+            "retry_at": outcome.retry_at and to_seconds(outcome.retry_at),
+            "now": to_seconds(now),
+        }
+        if connection.execute(_OUTCOME, values).rowcount == 0:
+            connection.execute(_GONE, values)
+
+
+def end(connection: sqlite3.Connection, batch: int, now: datetime) -> None:
+    """Mark a batch as ended, whatever became of it."""
+    connection.execute("UPDATE batch SET ended_at = ? WHERE id = ?", (to_seconds(now), batch))

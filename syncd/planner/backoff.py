@@ -1,0 +1,33 @@
+"""How long to leave a failing store alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.planner.facts import FailureFacts
+
+FIRST = timedelta(seconds=0.5)
+LONGEST = timedelta(seconds=60)
+PERSON = timedelta(seconds=30)  # first pause where only a person can help: a probe, not an attack
+
+
+def retry_at(failure: FailureFacts) -> datetime:
+    """Return when the next attempt may be made.
+
+    The pause doubles with each failure in a row, from half a second to a minute, and is drawn between half and
+    all of that, so that many daemons do not come back at the same instant. What the server asked for
+    (``Retry-After``) is a lower bound.
+    """
+    first = PERSON if failure.needs_person else FIRST
+    doublings = min(failure.in_a_row - 1, 10)  # beyond that LONGEST rules anyway
+    pause = min(first * (1 << doublings), LONGEST) * (0.5 + failure.jitter / 2)
+    return failure.last_at + max(pause, failure.retry_after or timedelta(0))
+
+
+def retry_object_in(attempts: int) -> timedelta:
+    """Return the pause before an object that lakeFS refused is offered again: 30 s doubling to an hour."""
+    return min(timedelta(seconds=30) * (1 << min(attempts - 1, 7)), timedelta(hours=1))

@@ -1,0 +1,130 @@
+"""The one decision everything else serves: what to do now, and when to look again.
+
+Pure. Sources record facts, the loop in ``service/daemon.py`` carries out the plan, and this function is asked
+again. It may be called at any time with any facts: a plan never depends on an earlier one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncd.model import Trigger
+from syncd.planner import backoff, commit_policy, deletion_guard
+from syncd.planner.batching import next_batch
+from syncd.planner.facts import Answer, PassSchedule, Plan, Prepare, Publish, Resume, Stage
+from syncd.planner.tag_name import render_tag
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.model import PendingChange
+    from syncd.planner.facts import Action, Facts, Policies, RequestFacts
+
+
+def decide(facts: Facts, policies: Policies, now: datetime) -> Plan:
+    """Return the plan for these facts at this time.
+
+    The order of precedence is the order of the lines below: leave a failing store alone; know the branches;
+    finish what was begun; publish when due; stage what is due; otherwise wait.
+    """
+    if facts.failure is not None and now < (again := backoff.retry_at(facts.failure)):
+        return Plan(actions=(), wake_at=again, hold="", why="lakeFS failed; trying again after a pause")
+    if not facts.prepared:
+        return _only(Prepare(reason="repository and branches are not known to exist"))
+    if facts.open_snapshot:
+        return _only(Resume(reason="a snapshot was begun and is not finished"))
+    return _Situation.of(facts, policies, now).plan()
+
+
+def _only(action: Prepare | Resume) -> Plan:
+    return Plan(actions=(action,), wake_at=None, hold="", why=action.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """The facts once the guard and the limits have been applied to them."""
+
+    facts: Facts
+    policies: Policies
+    now: datetime
+    due: tuple[PendingChange, ...]  # what may be staged now, puts first
+    batch: Stage | None
+    hold: str
+
+    @classmethod
+    def of(cls, facts: Facts, policies: Policies, now: datetime) -> _Situation:
+        deletes, hold = deletion_guard.split(facts)
+        batch = next_batch(facts.due_puts, deletes, policies)
+        return cls(facts, policies, now, (*facts.due_puts, *deletes), batch, hold)
+
+    def plan(self) -> Plan:
+        unstaged_since = min((change.waiting_since for change in self.due), default=None)
+        due = commit_policy.next_due(self.facts, self.policies, unstaged_since=unstaged_since)
+        if (publish := self._publish(due)) is not None:
+            return self._doing(publish)
+        settled = self._answers() + self._passed_schedule()
+        if self.batch is not None:
+            return self._doing(*settled, self.batch)
+        wake = [at for at in (due and due.at, self.facts.blocked_until, self._schedule_ahead()) if at]
+        return Plan(actions=settled, wake_at=min(wake, default=None), hold=self.hold, why=self._waiting_for(due))
+
+    def _doing(self, *actions: Action) -> Plan:
+        return Plan(actions=actions, wake_at=None, hold=self.hold, why=actions[-1].reason)
+
+    def _publish(self, due: commit_policy.Due | None) -> Publish | None:
+        """Nothing is committed while it is unknown what a key on the branch holds."""
+        if self.facts.uncertain or not self.facts.uncommitted:
+            return None
+        if any(self._staged_up_to(request.revision) for request in self._served()):
+            return self._publishing(Trigger.REQUEST, "a snapshot was asked for")
+        if due is not None and due.at <= self.now:
+            return self._publishing(due.trigger, due.reason)
+        return None
+
+    def _publishing(self, trigger: Trigger, reason: str) -> Publish:
+        tag = render_tag(self.policies.tag_template, time=self.now, seq=self.facts.next_sequence)
+        return Publish(trigger=trigger, tag=tag, reason=reason)
+
+    def _staged_up_to(self, revision: int) -> bool:
+        """Tell whether all that was observed up to this revision is on the branch, held deletions aside."""
+        return all(change.revision > revision for change in self.due)
+
+    def _served(self) -> tuple[RequestFacts, ...]:
+        """Return the requests that get a snapshot: all, unless something is held and they do not allow it."""
+        return tuple(request for request in self.facts.requests if request.allow_held or not self.hold)
+
+    def _answers(self) -> tuple[Answer, ...]:
+        """With nothing uncommitted, the newest snapshot holds all that is staged."""
+        served = self._served()
+        refused = [request for request in self.facts.requests if request not in served]
+        answers = [Answer(request_id=r.id, held=self.hold, reason="something is held") for r in refused]
+        if not self.facts.uncommitted and not self.facts.uncertain:
+            answers += [
+                Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it")
+                for r in served
+                if self._staged_up_to(r.revision)
+            ]
+        return tuple(answers)
+
+    def _passed_schedule(self) -> tuple[PassSchedule, ...]:
+        at = self.facts.schedule_at
+        idle = not self.facts.uncommitted and self.batch is None
+        if at is None or at > self.now or not idle:
+            return ()
+        return (PassSchedule(at=at, reason="nothing to commit at the scheduled time"),)
+
+    def _schedule_ahead(self) -> datetime | None:
+        at = self.facts.schedule_at
+        return at if at is not None and at > self.now else None
+
+    def _waiting_for(self, due: commit_policy.Due | None) -> str:
+        settling = sum(source.settling for source in self.facts.sources)
+        if settling:
+            return f"{settling} files are still changing"
+        if due is not None:
+            remaining = (due.at - self.now).total_seconds()
+            return f"a snapshot is due in {remaining:.0f} s, unless more changes come ({due.trigger})"
+        if self.facts.blocked_until is not None:
+            return "some objects were refused and will be offered again"
+        return "waiting for deletions to be safe" if self.hold else "in step with the source"

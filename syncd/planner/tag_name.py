@@ -1,0 +1,93 @@
+"""Snapshot tags: rendered from a template, and held against what lakeFS accepts.
+
+Pure: the time is an argument. ``tag_faults`` follows lakeFS (source: pkg/graveler/validate.go, ValidateTagID) and
+adds what lakeFS would create and then never find again (pkg/graveler/ref/parse_ref.go).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from string import Formatter
+
+DEFAULT_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+MAX_TAG_LENGTH = 255  # our own bound; lakeFS has none
+
+_SAMPLE_TIME = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
+_STEPS = tuple(timedelta(seconds=s) for s in (1, 60, 3600, 86_400, 31 * 86_400, 365 * 86_400))
+_SAMPLE_SEQUENCES = (1, 2, 10, 1_000_000, 1_000_001)
+
+
+def render_tag(template: str, *, time: datetime, seq: int) -> str:
+    """Return the tag of one snapshot.
+
+    Args:
+        template: Text with ``{seq}`` and ``{time}``, each with an optional format after a colon.
+        time: The snapshot's moment, time-zone-aware; it is written in UTC, by default as 20261122T235744Z.
+        seq: The snapshot's number, counted from 1.
+
+    Raises:
+        ValueError: The template is malformed, names another field, or the time has no zone.
+    """
+    if time.tzinfo is None:
+        raise ValueError("the time of a tag must carry a time zone (use UTC)")
+    values = {"time": time.astimezone(UTC), "seq": seq}
+    rendered = []
+    for literal, field, form, conversion in Formatter().parse(template):
+        rendered.append(literal)
+        if field is None:
+            continue
+        if field not in values or conversion:
+            raise ValueError(f"only {{time}} and {{seq}} can be filled in, not {{{field}}}")
+        default = DEFAULT_TIME_FORMAT if field == "time" else ""
+        rendered.append(format(values[field], form or default))
+    return "".join(rendered)
+
+
+def tag_faults(tag: str) -> list[str]:
+    """Return every reason why a tag cannot be used; empty when it can."""
+    if not tag:
+        return ["is empty"]
+    faults = []
+    if tag == "@":
+        faults.append('must not be "@"')
+    if tag.endswith("."):
+        faults.append('must not end with "."')
+    if tag.endswith(".lock"):
+        faults.append('must not end with ".lock"')
+    faults.extend(f'must not contain "{part}"' for part in ("..", "/", "@{") if part in tag)
+    faults.extend(f'must not contain "{char}"' for char in "^:?*[\\" if char in tag)
+    if any(char.isspace() or not char.isprintable() for char in tag):
+        faults.append("must not contain spaces, line breaks or control characters")
+    if tag != "@" and "@{" not in tag and "@" in tag:
+        faults.append('must not contain "@": lakeFS could not look the tag up')
+    faults.extend(f'must not contain "{char}": lakeFS could not look the tag up' for char in "~$" if char in tag)
+    if re.fullmatch("[0-9a-fA-F]{64}", tag):
+        faults.append("must not look like a commit id")
+    if len(tag) > MAX_TAG_LENGTH:
+        faults.append(f"must not be longer than {MAX_TAG_LENGTH} characters")
+    return faults
+
+
+def template_faults(template: str) -> list[str]:
+    """Return every reason why a template cannot name snapshots; empty when it can.
+
+    Two snapshots may never get one name, so the template must hold the sequence number or the whole time.
+    """
+    try:
+        sample = render_tag(template, time=_SAMPLE_TIME, seq=1)
+        distinct = _tells_apart(template)
+    except (ValueError, OverflowError) as error:
+        return [f"cannot be filled in: {error}"]
+    faults = [f"{fault} (it gives {sample!r})" for fault in tag_faults(sample)]
+    if not distinct:
+        faults.append("must hold {seq}, or {time} with date and time down to the second, to name each snapshot once")
+    return faults
+
+
+def _tells_apart(template: str) -> bool:
+    sequences = {render_tag(template, time=_SAMPLE_TIME, seq=seq) for seq in _SAMPLE_SEQUENCES}
+    if len(sequences) == len(_SAMPLE_SEQUENCES):
+        return True
+    times = [_SAMPLE_TIME, *(_SAMPLE_TIME + step for step in _STEPS)]
+    return len({render_tag(template, time=time, seq=1) for time in times}) == len(times)

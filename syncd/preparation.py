@@ -1,0 +1,99 @@
+"""Makes sure that the repository and both branches exist, and takes over what the staging branch holds already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.journal import adoption
+from syncd.model import IMAGES, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from syncd.journal import Journal
+    from syncd.store.base import VersionStore
+
+log = structlog.get_logger(__name__)
+
+KEYS_A_TRANSACTION = 1000
+
+
+class Preparation:
+    """Done once at the start, and again whenever the repository or a branch was missing."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        versions: VersionStore,
+        repository: str,
+        storage_namespace: str,
+        staging_branch: str,
+        publish_branch: str,
+        prefix: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._journal, self._versions, self._clock = journal, versions, clock
+        self._repository, self._namespace = repository, storage_namespace
+        self._staging, self._publish, self._prefix = staging_branch, publish_branch, prefix
+
+    async def prepare(self) -> None:
+        """Create what is missing; the first time, read what the staging branch holds.
+
+        Raises:
+            StoreError: lakeFS does not answer, or refuses.
+            JournalError: The journal belongs to another repository, branch or prefix.
+        """
+        await self._journal.bind(
+            {
+                "repository": self._repository,
+                "staging branch": self._staging,
+                "publish branch": self._publish,
+                "prefix": self._prefix,
+            }
+        )
+        if await self._versions.ensure_repository(self._namespace, self._publish):
+            log.info("repository_created", repository=self._repository, storage_namespace=self._namespace)
+        await self._versions.ensure_branch(self._publish, self._publish)
+        if await self._versions.ensure_branch(self._staging, self._publish):
+            log.info("branch_created", branch=self._staging, source=self._publish)
+        if not await self._journal.read(adoption.adopted):
+            await self._adopt()
+
+    async def _adopt(self) -> None:
+        head = await self._versions.head(self._staging)
+        count = 0
+        for area in (IMAGES, TABLES):
+            count += await self._adopt_committed(head.id, area)
+        await self._adopt_uncommitted()
+        await self._journal.write(adoption.finish_adoption)
+        if count:
+            log.info("branch_adopted", branch=self._staging, objects=count)
+
+    async def _adopt_committed(self, commit_id: str, area: str) -> int:
+        found: list[tuple[str, bytes | None, int]] = []
+        count = 0
+        async for item in self._versions.objects(commit_id, self._prefix + area):
+            if item.key.endswith("/"):  # a marker some tools make for a folder; not ours
+                continue
+            found.append((item.key.removeprefix(self._prefix), item.sha256, item.size_bytes))
+            count += 1
+            if len(found) == KEYS_A_TRANSACTION:
+                await self._journal.write(adoption.adopt_committed, found, self._clock())
+                found = []
+        await self._journal.write(adoption.adopt_committed, found, self._clock())
+        return count
+
+    async def _adopt_uncommitted(self) -> None:
+        ours = (self._prefix + IMAGES, self._prefix + TABLES)
+        keys: list[str] = []
+        async for change in self._versions.uncommitted(self._staging):
+            if change.key.startswith(ours) and not change.key.endswith("/"):
+                keys.append(change.key.removeprefix(self._prefix))
+            if len(keys) == KEYS_A_TRANSACTION:
+                await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())
+                keys = []
+        await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())

@@ -1,0 +1,338 @@
+"""Carries one batch to the staging branch: all puts, then the deletes.
+
+The order of writing makes every crash harmless: first the journal says that these keys are under way and that
+nobody knows what the branch holds there; then the effects; then what came of them. Memory follows the
+concurrency: small bodies are read just ahead of the senders, large ones are streamed from their files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import structlog
+
+from syncd.errors import NeedsPersonStoreError, StoreError, SyncdError, TransientStoreError
+from syncd.journal.staging import UNKNOWN, Staged
+from syncd.model import IMAGES, Problem, ProblemCode
+from syncd.planner.backoff import retry_object_in
+from syncd.store.content_type import content_type
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from syncd.journal import Journal
+    from syncd.model import Fingerprint, PendingChange
+    from syncd.planner.facts import Stage
+    from syncd.store.base import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+SMALL_BYTES = 1 << 20  # up to this, a body is read and checked before it is sent
+CHUNK_FILES = 32  # read in one thread job
+CHUNK_BYTES = 4 << 20
+ACKNOWLEDGE_EVERY = 500  # outcomes to one journal transaction
+GIVE_UP_AFTER = 16  # transient failures in a row: the store is down, not one object odd
+AT_ONCE = 3  # a transient failure is tried again so often before the object has to wait
+
+
+class Contents(Protocol):
+    """Where bodies come from: the sources, by key."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the file behind a key; blocks.
+
+        Raises:
+            OSError: It is gone or cannot be read.
+            SourceUnavailableError: Its source is gone.
+        """
+
+    def recheck(self, key: str) -> None:
+        """Ask the source to look at this key again: it was not as observed."""
+
+
+@dataclass(kw_only=True)
+class BatchOutcome:
+    """What became of a batch."""
+
+    uploaded: int = 0
+    deleted: int = 0
+    sent_bytes: int = 0
+    changed_under_way: int = 0  # discarded; observed anew
+    refused: int = 0  # objects that lakeFS did not take; each is named as a problem
+    error: StoreError | None = None  # why the rest of the batch was given up
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    change: PendingChange
+    fingerprint: Fingerprint
+    body: bytes | BinaryIO | None  # None: the file is not what was observed any more
+
+
+class Uploader:
+    """Stages batches, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        objects: ObjectStore,
+        contents: Contents,
+        check_branch: Callable[[], Awaitable[object]],
+        prefix: str,
+        concurrency: int,
+        clock: Callable[[], datetime],
+        progress: Callable[[int, int], None] = lambda _objects, _bytes: None,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            journal: Written before and after each effect.
+            objects: The staging branch.
+            contents: Opens what is to be sent.
+            check_branch: Raises if the staging branch is gone; lakeFS calls deletes on a missing branch a success.
+            prefix: Put in front of every key.
+            concurrency: Requests in flight.
+            clock: The time now, in UTC.
+            progress: Called with the objects and bytes of each acknowledged change.
+        """
+        self._journal, self._objects, self._contents = journal, objects, contents
+        self._check_branch, self._prefix, self._concurrency = check_branch, prefix, concurrency
+        self._clock, self._progress = clock, progress
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Start no further request; what is in flight is awaited."""
+        self._stopping = True
+
+    async def stage(self, batch: Stage) -> BatchOutcome:
+        """Send a batch and record what became of each of its changes.
+
+        Cancelling is safe: what was in flight is not known, and due again.
+        """
+        changes = (*batch.puts, *batch.deletes)
+        number = await self._journal.begin_batch(changes, self._clock())
+        run = _Run({change.key: change for change in changes})
+        await self._put_all(batch.puts, run)
+        if batch.deletes and run.outcome.error is None and not self._stopping:
+            await self._delete_all(batch.deletes, run)
+        await self._find_out(run)
+        await self._acknowledge(run, [run.untouched(change) for change in run.open.values()])
+        await self._journal.end_batch(number, self._clock())
+        _log_batch(number, run.outcome)
+        return run.outcome
+
+    async def _put_all(self, puts: Sequence[PendingChange], run: _Run) -> None:
+        ready: asyncio.Queue[_Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
+        senders = min(self._concurrency, len(puts))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(senders):
+                    group.create_task(self._send(ready, run))
+                for chunk in _chunks(puts):
+                    if self._stopping or run.outcome.error is not None:
+                        break
+                    for loaded in await asyncio.to_thread(self._load, chunk):
+                        await ready.put(loaded)
+                for _ in range(senders):
+                    await ready.put(None)
+        finally:
+            while not ready.empty():
+                _close(ready.get_nowait())
+
+    def _load(self, chunk: Sequence[PendingChange]) -> list[_Loaded]:
+        return [self._load_one(change) for change in chunk]
+
+    def _load_one(self, change: PendingChange) -> _Loaded:
+        fingerprint = change.fingerprint
+        if fingerprint is None:
+            raise AssertionError("a put has a content")
+        try:
+            body = self._contents.open(change.key)
+        except (OSError, SyncdError):
+            return _Loaded(change, fingerprint, None)
+        if fingerprint.size_bytes > SMALL_BYTES:
+            return _Loaded(change, fingerprint, body)  # its ETag tells whether it was the same
+        with body:
+            content = body.read(SMALL_BYTES + 1)
+        same = hashlib.sha256(content).digest() == fingerprint.sha256
+        return _Loaded(change, fingerprint, content if same else None)
+
+    async def _send(self, ready: asyncio.Queue[_Loaded | None], run: _Run) -> None:
+        while (loaded := await ready.get()) is not None:
+            if self._stopping or run.outcome.error is not None:
+                _close(loaded)
+            elif loaded.body is None:
+                self._discard(loaded.change, run)
+            else:
+                await self._send_one(loaded, loaded.body, run)
+            if len(run.done) >= ACKNOWLEDGE_EVERY:
+                await self._acknowledge(run)
+
+    async def _send_one(self, loaded: _Loaded, body: bytes | BinaryIO, run: _Run) -> None:
+        key, fingerprint = loaded.change.key, loaded.fingerprint
+        try:
+            await self._objects.put(self._prefix + key, body, fingerprint, content_type(key))
+        except StoreError as error:
+            run.failed(key, error)
+        else:
+            run.succeeded(key, fingerprint.sha256, fingerprint.size_bytes)
+            if loaded.change.attempts:
+                source, path = _source_and_path(key)
+                await self._journal.clear_problems(source, [path])
+            run.outcome.uploaded += 1
+            run.outcome.sent_bytes += fingerprint.size_bytes
+            self._progress(1, fingerprint.size_bytes)
+        finally:
+            _close(loaded)
+
+    def _discard(self, change: PendingChange, run: _Run) -> None:
+        """The file changed since it was observed: this content is never sent; the source looks again."""
+        run.outcome.changed_under_way += 1
+        run.done.append(run.untouched(run.open.pop(change.key)))
+        self._contents.recheck(change.key)
+
+    async def _delete_all(self, deletes: Sequence[PendingChange], run: _Run) -> None:
+        keys = [change.key for change in deletes]
+        try:
+            await self._check_branch()
+        except StoreError as error:
+            run.outcome.error = error
+            return
+        try:
+            answer = await self._objects.delete([self._prefix + key for key in keys])
+        except StoreError as error:
+            for key in keys:
+                run.failed(key, error)
+            run.outcome.error = error
+            return
+        for key in keys:
+            if (refusal := answer.failed.get(self._prefix + key)) is not None:
+                run.failed(key, refusal)
+            else:
+                run.succeeded(key, None, None)
+                run.outcome.deleted += 1
+                self._progress(1, 0)
+
+    async def _find_out(self, run: _Run) -> None:
+        """Ask the branch what it holds at the keys whose request failed."""
+        if run.outcome.error is not None:
+            return  # it would not answer; they stay unknown, and due
+        for key, error in run.failures.items():
+            try:
+                info = await self._objects.head(self._prefix + key)
+            except StoreError as head_error:
+                run.outcome.error = head_error
+                return
+            change = run.open.pop(key)
+            known = info is not None and info.sha256 is not None
+            retry_at = self._retry_at(change, error)
+            run.done.append(
+                Staged(
+                    key=key,
+                    sha256=None if info is None else info.sha256 or UNKNOWN,
+                    size_bytes=info.size_bytes if info is not None and known else None,
+                    sent=False,
+                    refused=True,
+                    retry_at=retry_at,
+                )
+            )
+            if retry_at is not None:
+                await self._name_refusal(change, error, run)
+
+    def _retry_at(self, change: PendingChange, error: StoreError) -> datetime | None:
+        if isinstance(error, TransientStoreError) and change.attempts + 1 < AT_ONCE:
+            return None
+        return self._clock() + retry_object_in(change.attempts + 1)
+
+    async def _name_refusal(self, change: PendingChange, error: StoreError, run: _Run) -> None:
+        run.outcome.refused += 1
+        self._contents.recheck(change.key)  # its file may have changed while it was sent
+        source, path = _source_and_path(change.key)
+        problem = Problem(source=source, path=path, code=ProblemCode.REFUSED, detail=str(error), since=self._clock())
+        await self._journal.set_problems(source, [problem])
+
+    async def _acknowledge(self, run: _Run, rest: Sequence[Staged] = ()) -> None:
+        done, run.done = [*run.done, *rest], []
+        if done:
+            await self._journal.finish_in_batch(done, self._clock())
+
+
+@dataclass
+class _Run:
+    """One batch on its way."""
+
+    open: dict[str, PendingChange]  # nothing known of them yet
+    done: list[Staged] = field(default_factory=list)  # known, and not in the journal yet
+    failures: dict[str, StoreError] = field(default_factory=dict)
+    outcome: BatchOutcome = field(default_factory=BatchOutcome)
+    failed_in_a_row: int = 0
+
+    def succeeded(self, key: str, sha256: bytes | None, size_bytes: int | None) -> None:
+        self.failed_in_a_row = 0
+        del self.open[key]
+        self.done.append(Staged(key=key, sha256=sha256, size_bytes=size_bytes, sent=True))
+
+    def failed(self, key: str, error: StoreError) -> None:
+        """Note a failure; give the batch up where the store is what fails, not the object."""
+        self.failures[key] = error
+        self.failed_in_a_row += isinstance(error, TransientStoreError)
+        if isinstance(error, NeedsPersonStoreError) or self.failed_in_a_row >= GIVE_UP_AFTER:
+            self.outcome.error = self.outcome.error or error
+
+    def untouched(self, change: PendingChange) -> Staged:
+        """Return what stands for a change that was not sent, or whose request failed without a word."""
+        known = change.key not in self.failures
+        return Staged(
+            key=change.key,
+            sha256=change.staged if known else UNKNOWN,
+            size_bytes=change.staged_bytes if known else None,
+            sent=False,
+        )
+
+
+def _chunks(puts: Sequence[PendingChange]) -> list[list[PendingChange]]:
+    """Group puts for reading: each group is bounded in files and bytes, large files stand alone."""
+    chunks: list[list[PendingChange]] = [[]]
+    size = 0
+    for change in puts:
+        own = change.fingerprint.size_bytes if change.fingerprint else 0
+        if chunks[-1] and (len(chunks[-1]) == CHUNK_FILES or size + own > CHUNK_BYTES):
+            chunks.append([])
+            size = 0
+        chunks[-1].append(change)
+        size += own
+    return chunks
+
+
+def _source_and_path(key: str) -> tuple[str, str]:
+    if key.startswith(IMAGES):
+        return "images", key.removeprefix(IMAGES)
+    name = key.rpartition("/")[2].removesuffix(".csv")
+    return name, key
+
+
+def _close(loaded: _Loaded | None) -> None:
+    if loaded is not None and loaded.body is not None and not isinstance(loaded.body, bytes):
+        with contextlib.suppress(OSError):
+            loaded.body.close()
+
+
+def _log_batch(number: int, outcome: BatchOutcome) -> None:
+    values = {
+        "batch": number,
+        "uploaded": outcome.uploaded,
+        "deleted": outcome.deleted,
+        "sent_bytes": outcome.sent_bytes,
+        "changed_under_way": outcome.changed_under_way,
+        "refused": outcome.refused,
+    }
+    if outcome.error is None:
+        log.info("batch_staged", **values)
+    else:
+        log.warning("batch_failed", error=str(outcome.error), **values)
