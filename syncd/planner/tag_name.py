@@ -15,7 +15,7 @@ MAX_TAG_LENGTH = 255  # our own bound; lakeFS has none
 
 _SAMPLE_TIME = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 60, 3600, 86_400, 31 * 86_400, 365 * 86_400))
-_SAMPLE_SEQUENCES = (1, 2, 10, 1_000_000, 1_000_001)
+_SAMPLE_SEQUENCES = (1, 2, 10, 10**9, 10**9 + 1)
 
 
 def render_tag(template: str, *, time: datetime, seq: int) -> str:

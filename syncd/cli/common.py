@@ -1,0 +1,70 @@
+"""What all commands share: options, output, and how an error ends the process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from syncd.config import Loaded, load
+from syncd.service import logs
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The configuration file. Default: $SYNCD_CONFIG, ./syncd.toml, /etc/syncd/syncd.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys, for scripts.")]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(min=0, metavar="SECONDS", help="How long files that are still changing are waited for."),
+]
+AllowHeldOption = Annotated[
+    bool, typer.Option("--allow-held", help="Make the snapshot without deletions that are held.")
+]
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False, soft_wrap=True)
+
+
+def configured(config: Path | None) -> Loaded:
+    """Read the configuration and set logging up as it says.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    loaded = load(config)
+    secret = loaded.settings.lakefs.secret_access_key
+    secrets = [secret.get_secret_value()] if secret else []
+    logs.set_up(loaded.settings.service.log_format, secrets=secrets)
+    return loaded
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def say(text: str) -> None:
+    """Print a line for people on stdout; file names with control characters cannot play tricks."""
+    results.print(printable(text), markup=False)
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters, and what is not valid text, shown as escapes."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,0 +1,61 @@
+"""`syncd config`: check a configuration, show what is in force and why, print its schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from syncd.cli.common import ConfigOption, JsonOption, print_json
+from syncd.config import FaultyConfigError, Loaded, Settings, advice, load, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer(name="config", help="Check the configuration, show what is in force and why.", no_args_is_help=True)
+
+
+@app.command()
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check the configuration without asking any server; exit 78 and name every fault if it is wrong."""
+    loaded = _load(config, json_output=as_json)
+    warnings = advice(loaded)
+    if as_json:
+        print_json(_verdict(loaded.path, ok=True, warnings=warnings))
+        return
+    typer.echo(f"{loaded.path or 'environment'}: ok")
+    for warning in warnings:
+        typer.echo(f"  warning: {warning}", err=True)
+
+
+@app.command()
+def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show every value with its origin; secrets are masked."""
+    loaded = _load(config, json_output=as_json)
+    if as_json:
+        print_json(report.as_json(loaded))
+    else:
+        typer.echo("\n".join(report.text_lines(loaded)))
+
+
+@app.command()
+def schema() -> None:
+    """Print the configuration file's JSON Schema, for editors and other tools."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
+    print_json({**document, "title": "syncd.toml"})
+
+
+def _load(config: Path | None, *, json_output: bool) -> Loaded:
+    try:
+        return load(config)
+    except FaultyConfigError as error:
+        if json_output:
+            faults = [fault.as_json() for fault in error.faults]
+            print_json({**_verdict(error.path, ok=False, warnings=[]), "faults": faults})
+        else:
+            typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _verdict(path: Path | None, *, ok: bool, warnings: list[str]) -> dict[str, Any]:
+    return {"file": str(path) if path else None, "ok": ok, "warnings": warnings, "faults": []}

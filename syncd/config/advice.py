@@ -1,0 +1,55 @@
+"""What is allowed but likely not meant: said by `syncd config check`, never an error."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from syncd.config.load import Loaded
+    from syncd.config.settings import Settings
+
+
+def advice(loaded: Loaded) -> list[str]:
+    """Return one sentence for each thing worth a look, each beginning with its key. Reads local folders only."""
+    settings = loaded.settings
+    return [*_root(settings.source.root), *_files(settings), *_triggers(settings), *_not_yet(settings)]
+
+
+def _root(root: Path) -> Iterator[str]:
+    if not os.path.lexists(root):
+        yield f"source.root: {root} does not exist. Is the disk mounted?"
+    elif not root.is_dir():
+        yield f"source.root: {root} is not a folder"
+    elif not os.access(root, os.R_OK | os.X_OK):
+        yield f"source.root: {root} cannot be read by this user"
+
+
+def _files(settings: Settings) -> Iterator[str]:
+    for position, table in enumerate(settings.tables):
+        if table.csv is not None and not table.csv.is_file():
+            yield f"tables[{position}].csv: {table.csv} does not exist or is not a file"
+    ca_file = settings.lakefs.ca_file
+    if ca_file is not None and not ca_file.is_file():
+        yield f"lakefs.ca_file: {ca_file} does not exist or is not a file"
+
+
+def _triggers(settings: Settings) -> Iterator[str]:
+    snapshot = settings.snapshot
+    quiet, max_wait = snapshot.quiet_seconds, snapshot.max_wait_seconds
+    if not (quiet or max_wait or snapshot.max_changes or snapshot.schedule):
+        yield "snapshot: nothing makes a snapshot by itself; only syncd snapshot does"
+    if quiet and max_wait and max_wait < quiet:
+        yield "snapshot.max_wait_seconds: is below quiet_seconds, which so never counts"
+
+
+def _not_yet(settings: Settings) -> Iterator[str]:
+    for key in ("keep_last", "keep_daily", "keep_weekly", "keep_monthly"):
+        if getattr(settings.snapshot, key):
+            yield f"snapshot.{key}: this version keeps every snapshot"
+    for position, table in enumerate(settings.tables):
+        if table.closure != "off":
+            yield f"tables[{position}].closure: this version does not compare rows and images yet"
