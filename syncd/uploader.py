@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import structlog
 
-from syncd.errors import NeedsPersonStoreError, StoreError, SyncdError, TransientStoreError
+from syncd.errors import ContentChangedStoreError, NeedsPersonStoreError, StoreError, SyncdError, TransientStoreError
 from syncd.journal.staging import UNKNOWN, Staged
 from syncd.model import IMAGES, Problem, ProblemCode
 from syncd.planner.backoff import retry_object_in
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from syncd.journal import Journal
     from syncd.model import Fingerprint, PendingChange
     from syncd.planner.facts import Stage
-    from syncd.store.base import ObjectStore
+    from syncd.store.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ CHUNK_FILES = 32  # read in one thread job
 CHUNK_BYTES = 4 << 20
 ACKNOWLEDGE_EVERY = 500  # outcomes to one journal transaction
 GIVE_UP_AFTER = 16  # transient failures in a row: the store is down, not one object odd
+CHANGING_PAUSE = timedelta(seconds=1)  # before a file that changed is tried again, should the source not speak up
 AT_ONCE = 3  # a transient failure is tried again so often before the object has to wait
 
 
@@ -194,7 +196,9 @@ class Uploader:
     def _discard(self, change: PendingChange, run: _Run) -> None:
         """The file changed since it was observed: this content is never sent; the source looks again."""
         run.outcome.changed_under_way += 1
-        run.done.append(run.untouched(run.open.pop(change.key)))
+        untouched = run.untouched(run.open.pop(change.key))
+        retry_at = self._clock() + CHANGING_PAUSE
+        run.done.append(replace(untouched, changing=True, retry_at=retry_at))
         self._contents.recheck(change.key)
 
     async def _delete_all(self, deletes: Sequence[PendingChange], run: _Run) -> None:
@@ -229,21 +233,28 @@ class Uploader:
             except StoreError as head_error:
                 run.outcome.error = head_error
                 return
-            change = run.open.pop(key)
-            known = info is not None and info.sha256 is not None
-            retry_at = self._retry_at(change, error)
-            run.done.append(
-                Staged(
-                    key=key,
-                    sha256=None if info is None else info.sha256 or UNKNOWN,
-                    size_bytes=info.size_bytes if info is not None and known else None,
-                    sent=False,
-                    refused=True,
-                    retry_at=retry_at,
-                )
+            await self._note_failure(run.open.pop(key), info, error, run)
+
+    async def _note_failure(self, change: PendingChange, info: ObjectInfo | None, error: StoreError, run: _Run) -> None:
+        changing = isinstance(error, ContentChangedStoreError)
+        retry_at = self._clock() + CHANGING_PAUSE if changing else self._retry_at(change, error)
+        sha256, size_bytes = _held(change, info)
+        run.done.append(
+            Staged(
+                key=change.key,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                sent=False,
+                refused=not changing,
+                changing=changing,
+                retry_at=retry_at,
             )
-            if retry_at is not None:
-                await self._name_refusal(change, error, run)
+        )
+        if changing:
+            run.outcome.changed_under_way += 1
+            self._contents.recheck(change.key)
+        elif retry_at is not None:
+            await self._name_refusal(change, error, run)
 
     def _retry_at(self, change: PendingChange, error: StoreError) -> datetime | None:
         if isinstance(error, TransientStoreError) and change.attempts + 1 < AT_ONCE:
@@ -252,7 +263,6 @@ class Uploader:
 
     async def _name_refusal(self, change: PendingChange, error: StoreError, run: _Run) -> None:
         run.outcome.refused += 1
-        self._contents.recheck(change.key)  # its file may have changed while it was sent
         source, path = _source_and_path(change.key)
         problem = Problem(source=source, path=path, code=ProblemCode.REFUSED, detail=str(error), since=self._clock())
         await self._journal.set_problems(source, [problem])
@@ -315,6 +325,17 @@ def _source_and_path(key: str) -> tuple[str, str]:
         return "images", key.removeprefix(IMAGES)
     name = key.rpartition("/")[2].removesuffix(".csv")
     return name, key
+
+
+def _held(change: PendingChange, info: ObjectInfo | None) -> tuple[bytes | None, int | None]:
+    """Return the SHA-256 and size of what the branch holds, as far as its answer can be believed."""
+    if info is None:
+        return None, None
+    sent = change.fingerprint
+    lying = sent is not None and info.sha256 == sent.sha256 and info.etag != sent.md5.hex()
+    if info.sha256 is None or lying:
+        return UNKNOWN, None
+    return info.sha256, info.size_bytes
 
 
 def _close(loaded: _Loaded | None) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -237,3 +238,9 @@ def translated(error: Exception, path: Path) -> JournalError:
         cause="permissions, or a file system without locks (NFS)",
         next_step=f"ls -ld {path.parent} {path}",
     )
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a journal, also one that a daemon writes, as it stands at one moment."""
+    with closing(open_for_reading(path)) as source, closing(sqlite3.connect(target)) as copied:
+        source.backup(copied)

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from syncd.journal import adoption, observations, pictures, problems, snapshots, staging
-from syncd.journal.database import Database, open_for_reading, translated
+from syncd.journal.database import Database, copy, open_for_reading, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,3 +167,9 @@ def open_readonly(state_dir: Path) -> Iterator[sqlite3.Connection]:
             yield connection
         except sqlite3.Error as error:
             raise translated(error, path) from error
+
+
+def copy_to(state_dir: Path, target_dir: Path) -> None:
+    """Copy a state directory's journal into another directory; nothing to copy is fine."""
+    if (state_dir / FILE_NAME).exists():
+        copy(state_dir / FILE_NAME, target_dir / FILE_NAME)

@@ -30,7 +30,8 @@ ON CONFLICT (directory, name) DO UPDATE SET
     waiting_since = CASE WHEN staged_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :at) END,
     attempts = CASE WHEN seen_sha256 IS :sha256 THEN attempts ELSE 0 END,
-    not_before = CASE WHEN seen_sha256 IS :sha256 THEN not_before ELSE 0 END
+    not_before = CASE WHEN seen_sha256 IS :sha256 THEN not_before ELSE 0 END,
+    changing = 0
 """
 
 _ABSENT_NEVER_SENT = """
@@ -44,7 +45,7 @@ UPDATE entry SET
     seen_at = :at, seen_how = :how, revision = :revision,
     unstaged_since = CASE WHEN staged_sha256 IS NULL THEN NULL ELSE coalesce(unstaged_since, :revision) END,
     waiting_since = coalesce(waiting_since, :at),
-    attempts = 0, not_before = 0
+    attempts = 0, not_before = 0, changing = 0
 WHERE directory = :directory AND name = :name
 """
 

@@ -23,6 +23,7 @@ class Standing:
     uncertain: int
     uncommitted: int
     waiting_since: datetime | None
+    changing_revision: int | None
     next_sequence: int
     last_snapshot_at: datetime | None
 
@@ -59,6 +60,7 @@ class EntryPicture:
 _WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"
 _UNCOMMITTED = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 IS NOT committed_sha256 LIMIT ?)"
 _UNCERTAIN = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 = x'' LIMIT 1000)"
+_CHANGING = "SELECT min(unstaged_since) FROM entry WHERE changing = 1"
 _SNAPSHOTS = "SELECT coalesce(max(sequence), 0) + 1, max(CASE WHEN step = 'tagged' THEN begun_at END) FROM snapshot"
 
 
@@ -72,6 +74,7 @@ def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
         (waiting_since,) = connection.execute(_WAITING).fetchone()
         (uncommitted,) = connection.execute(_UNCOMMITTED, (count_up_to,)).fetchone()
         (uncertain,) = connection.execute(_UNCERTAIN).fetchone()
+        (changing_revision,) = connection.execute(_CHANGING).fetchone()
         next_sequence, last_snapshot_at = connection.execute(_SNAPSHOTS).fetchone()
     finally:
         connection.execute("COMMIT")
@@ -82,6 +85,7 @@ def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
         uncertain=uncertain,
         uncommitted=uncommitted,
         waiting_since=to_time_or_none(waiting_since),
+        changing_revision=changing_revision,
         next_sequence=next_sequence,
         last_snapshot_at=to_time_or_none(last_snapshot_at),
     )
@@ -131,3 +135,33 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
         attempts=attempts,
         not_before=to_time_or_none(until or None),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingChange:
+    """One key whose content differs from the newest snapshot's."""
+
+    key: str
+    kind: str  # "added" | "changed" | "deleted"
+    size_bytes: int | None  # of the new content; None for a deletion
+
+
+_KIND = """
+CASE WHEN seen_sha256 IS NULL THEN 'deleted' WHEN committed_sha256 IS NULL THEN 'added' ELSE 'changed' END
+"""
+_CHANGED = "FROM entry WHERE waiting_since IS NOT NULL AND seen_sha256 IS NOT committed_sha256"
+
+
+def waiting_changes(connection: sqlite3.Connection, *, limit: int) -> list[WaitingChange]:
+    """Return what the next snapshot would change, sorted by key."""
+    rows = connection.execute(
+        f"SELECT directory || name, {_KIND}, size_bytes {_CHANGED} ORDER BY directory, name LIMIT ?",  # noqa: S608
+        (limit,),
+    )
+    return [WaitingChange(key=key, kind=kind, size_bytes=size_bytes) for key, kind, size_bytes in rows]
+
+
+def waiting_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """Return by kind how many keys the next snapshot would change, and their bytes."""
+    rows = connection.execute(f"SELECT {_KIND}, count(*), coalesce(sum(size_bytes), 0) {_CHANGED} GROUP BY 1")  # noqa: S608
+    return {kind: (count, size_bytes) for kind, count, size_bytes in rows}

@@ -78,6 +78,7 @@ CREATE TABLE entry (
     waiting_since REAL,                                   -- time since which the newest snapshot is not up to date
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),  -- refused by lakeFS so many times in a row
     not_before REAL NOT NULL DEFAULT 0,                   -- not offered again before this time
+    changing INTEGER NOT NULL DEFAULT 0 CHECK (changing IN (0, 1)),  -- it changed while it was sent
     PRIMARY KEY (directory, name),
     CHECK ((seen_sha256 IS NULL) = (seen_md5 IS NULL)),
     CHECK ((seen_sha256 IS NULL) = (size_bytes IS NULL)),
@@ -92,6 +93,7 @@ CREATE INDEX entry_waiting ON entry (waiting_since) WHERE waiting_since IS NOT N
 CREATE INDEX entry_uncommitted ON entry (directory, name) WHERE staged_sha256 IS NOT committed_sha256;
 CREATE INDEX entry_uncertain ON entry (directory, name) WHERE staged_sha256 = x'';
 CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
+CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
 
 -- What each version of a table file holds, for the commit's metadata.
 CREATE TABLE table_version (

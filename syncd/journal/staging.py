@@ -30,6 +30,7 @@ class Staged:
     size_bytes: int | None  # None exactly where there is no content, or it is not known
     sent: bool  # the change was carried out; False: it was not, or nobody knows
     refused: bool = False  # lakeFS did not take this object
+    changing: bool = False  # its file is not what was observed any more
     retry_at: datetime | None = None  # not offered again before
 
 
@@ -55,7 +56,7 @@ UPDATE entry SET
     waiting_since = CASE WHEN seen_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :now) END,
     attempts = CASE WHEN :refused THEN attempts + 1 ELSE 0 END,
-    not_before = coalesce(:retry_at, 0)
+    not_before = coalesce(:retry_at, 0), changing = :changing
 WHERE directory = :directory AND name = :name
   AND coalesce(seen_sha256, :sha256, committed_sha256) IS NOT NULL
 """
@@ -100,13 +101,16 @@ def blocked_until(connection: sqlite3.Connection, now: datetime) -> datetime | N
     return to_time_or_none(at)
 
 
-def blocked_up_to(connection: sqlite3.Connection, now: datetime, revision: int, limit: int) -> list[str]:
-    """Return keys observed up to a revision that are not staged since lakeFS refuses them."""
+def blocked_up_to(connection: sqlite3.Connection, revision: int, limit: int) -> list[tuple[str, bool]]:
+    """Return ``(key, still changing)`` of what was observed up to a revision and could not be staged.
+
+    What is not still changing was refused by lakeFS.
+    """
     found = connection.execute(
-        "SELECT directory || name FROM entry WHERE not_before > 0 AND not_before > ? AND unstaged_since <= ? LIMIT ?",
-        (to_seconds(now), revision, limit),
+        "SELECT directory || name, changing FROM entry WHERE not_before > 0 AND unstaged_since <= ? LIMIT ?",
+        (revision, limit),
     )
-    return [key for (key,) in found]
+    return [(key, bool(changing)) for key, changing in found]
 
 
 def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now: datetime) -> int:
@@ -133,6 +137,7 @@ def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: date
             "size_bytes": outcome.size_bytes,
             "sent": outcome.sent,
             "refused": outcome.refused,
+            "changing": outcome.changing,
             "retry_at": outcome.retry_at and to_seconds(outcome.retry_at),
             "now": to_seconds(now),
         }

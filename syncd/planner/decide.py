@@ -76,7 +76,7 @@ class _Situation:
         """Nothing is committed while it is unknown what a key on the branch holds."""
         if self.facts.uncertain or not self.facts.uncommitted:
             return None
-        if any(self._staged_up_to(request.revision) for request in self._served()):
+        if any(self._staged_for(request) for request in self._served()):
             return self._publishing(Trigger.REQUEST, "a snapshot was asked for")
         if due is not None and due.at <= self.now:
             return self._publishing(due.trigger, due.reason)
@@ -86,9 +86,12 @@ class _Situation:
         tag = render_tag(self.policies.tag_template, time=self.now, seq=self.facts.next_sequence)
         return Publish(trigger=trigger, tag=tag, reason=reason)
 
-    def _staged_up_to(self, revision: int) -> bool:
-        """Tell whether all that was observed up to this revision is on the branch, held deletions aside."""
-        return all(change.revision > revision for change in self.due)
+    def _staged_for(self, request: RequestFacts) -> bool:
+        """Tell whether all that was observed before a request is on the branch, held deletions aside."""
+        changing = self.facts.changing_revision
+        if changing is not None and changing <= request.revision and not request.expired:
+            return False
+        return all(change.revision > request.revision for change in self.due)
 
     def _served(self) -> tuple[RequestFacts, ...]:
         """Return the requests that get a snapshot: all, unless something is held and they do not allow it."""
@@ -103,7 +106,7 @@ class _Situation:
             answers += [
                 Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it")
                 for r in served
-                if self._staged_up_to(r.revision)
+                if self._staged_for(r)
             ]
         return tuple(answers)
 

@@ -29,6 +29,7 @@ class RequestFacts:
     id: int
     revision: int  # every observation up to this one must be in the snapshot
     allow_held: bool  # publish without what is held, rather than end with the reason
+    expired: bool = False  # its time has run out: what is still changing is left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Facts:
     due_puts: tuple[PendingChange, ...] = ()  # oldest first, at most one batch; none that is blocked
     due_deletes: tuple[PendingChange, ...] = ()
     blocked_until: datetime | None = None  # the next time a refused change may be tried again
+    changing_revision: int | None = None  # the oldest change whose file was not as observed when it was to be sent
     uncertain: int = 0  # keys whose staged content is not known; no commit while there is one
     uncommitted: int = 0  # staged and not committed keys; counted up to max_changes only
     waiting_since: datetime | None = None  # the oldest observation that no snapshot holds

@@ -85,7 +85,9 @@ sources = st.builds(
     reason=st.sampled_from(["", "the folder is gone"]),
 )
 requests = st.lists(
-    st.builds(RequestFacts, id=st.integers(1, 9), revision=st.integers(0, 60), allow_held=st.booleans()),
+    st.builds(
+        RequestFacts, id=st.integers(1, 9), revision=st.integers(0, 60), allow_held=st.booleans(), expired=st.booleans()
+    ),
     max_size=3,
     unique_by=lambda request: request.id,
 ).map(tuple)
@@ -112,6 +114,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
         due_puts=puts,
         due_deletes=deletes,
         blocked_until=draw(st.none() | moments),
+        changing_revision=draw(st.none() | revisions),
         uncertain=draw(st.integers(0, 2)),
         uncommitted=uncommitted,
         waiting_since=draw(moments) if waits else None,

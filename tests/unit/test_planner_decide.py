@@ -213,6 +213,15 @@ def test_a_request_waits_for_deletes_that_do_not_fit_into_the_batch():
     assert isinstance(plan.actions[0], Stage)
 
 
+def test_a_request_waits_for_a_file_that_changed_under_way_until_its_time_runs_out():
+    """P1: the file was in place before the call, so it is waited for; then it is left out, and named."""
+    known = {"uncommitted": 1, "waiting_since": ago(1), "last_change_at": ago(1), "changing_revision": 5}
+    assert decide(facts(requests=(request(5),), **known), policies(), NOW).actions == ()
+    assert decide(facts(requests=(request(4),), **known), policies(), NOW).actions
+    expired = RequestFacts(id=1, revision=5, allow_held=False, expired=True)
+    assert isinstance(decide(facts(requests=(expired,), **known), policies(), NOW).actions[0], Publish)
+
+
 def test_a_request_with_nothing_to_commit_gets_the_newest_snapshot():
     plan = decide(facts(requests=(request(),), due_puts=(put(revision=9),)), policies(), NOW)
     assert plan.actions[0] == Answer(request_id=1, held="", reason="the newest snapshot holds all of it")
