@@ -100,13 +100,12 @@ class Committer:
         await self._journal.write(snapshots.committed, opened.sequence, commit.id)
 
     async def _merge(self, opened: OpenSnapshot, *, resumed: bool) -> None:
-        commit = await self._find(self._publish, opened.intent) if resumed else None
+        commit = await self._find_merge(opened) if resumed else None
         if commit is None:
             try:
                 commit = await self._versions.merge(self._staging, self._publish, opened.message, opened.metadata)
             except NothingToCommitError:  # someone merged the staging branch by hand: that is it
-                found = await self._find(self._publish, opened.intent)
-                commit = found or await self._versions.head(self._publish)
+                commit = await self._find_merge(opened) or await self._versions.head(self._publish)
             except ConflictStoreError as error:
                 raise self._conflict(error) from error
         await self._journal.write(snapshots.merged, opened.sequence, commit.id, commit.created_at)
@@ -157,9 +156,13 @@ class Committer:
             )
         return snapshot
 
-    async def _find(self, branch: str, intent: str) -> Commit | None:
+    async def _find_merge(self, opened: OpenSnapshot) -> Commit | None:
+        """The publish branch's log also shows the staging branch's commit, which carries the same intent."""
+        return await self._find(self._publish, opened.intent, other_than=opened.staging_commit)
+
+    async def _find(self, branch: str, intent: str, other_than: str | None = None) -> Commit | None:
         async for commit in self._versions.log(branch, limit=LOOK_BACK):
-            if commit.metadata.get(INTENT) == intent:
+            if commit.metadata.get(INTENT) == intent and commit.id != other_than:
                 return commit
         return None
 

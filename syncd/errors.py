@@ -99,6 +99,10 @@ class PermanentStoreError(StoreError):
     exit_code = EXIT_FAILED
 
 
+class ContentChangedStoreError(PermanentStoreError):
+    """The bytes to send are not those of the fingerprint, or cannot be read any more: observe the file again."""
+
+
 class NothingToCommitError(StoreError):
     """The branch holds no uncommitted change, or the merge would change nothing."""
 

@@ -1,0 +1,219 @@
+"""The committer: one commit for one intent, one tag that never moves, and every step can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.committer import INTENT, Committer
+from syncd.errors import ConflictStoreError, NeedsPersonStoreError, TransientStoreError
+from syncd.fingerprint import SetDigest
+from syncd.journal import Journal, tables
+from syncd.model import Trigger
+from syncd.preparation import Preparation
+from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
+from tests.support.observing import START, fingerprint, present
+from tests.unit.test_uploader import Files
+
+LATER = START + timedelta(seconds=100)
+
+
+class Desk:
+    """A committer over a real journal and the in-memory store; ``stage`` puts files on both."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.repository = journal, MemoryRepository()
+        self.objects = MemoryObjectStore(self.repository, "staging")
+        self.versions = MemoryVersionStore(self.repository)
+        self.committer = self.restarted()
+
+    def restarted(self) -> Committer:
+        """A new process over the same journal."""
+        return Committer(
+            journal=self.journal,
+            versions=self.versions,
+            staging_branch="staging",
+            publish_branch="main",
+            syncd_version="0.0",
+            clock=lambda: LATER,
+        )
+
+    async def prepare(self) -> None:
+        await Preparation(
+            journal=self.journal,
+            versions=self.versions,
+            repository="photos",
+            storage_namespace="local://photos",
+            staging_branch="staging",
+            publish_branch="main",
+            prefix="",
+            clock=lambda: LATER,
+        ).prepare()
+
+    async def stage(self, **contents: bytes) -> None:
+        from syncd.planner.facts import Stage
+        from syncd.uploader import Uploader
+
+        files = Files()
+        files.content = {f"images/{name}.png": content for name, content in contents.items()}
+        await self.journal.record([present(key, content) for key, content in files.content.items()])
+        uploader = Uploader(
+            journal=self.journal,
+            objects=self.objects,
+            contents=files,
+            check_branch=lambda: self.versions.head("staging"),
+            prefix="",
+            concurrency=4,
+            clock=lambda: LATER,
+        )
+        puts, deletes = await self.journal.due(LATER, 1000)
+        await uploader.stage(Stage(puts=puts, deletes=deletes, reason="test"))
+
+    async def publish(self, tag: str = "snap-1"):
+        return await self.committer.publish(Trigger.QUIET, tag)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with Journal(tmp_path) as journal:
+        desk = Desk(journal)
+        await desk.prepare()
+        yield desk
+
+
+async def test_a_snapshot_is_committed_merged_and_tagged(desk):
+    await desk.stage(a=b"a", b=b"bb")
+    snapshot = await desk.publish()
+    tree = desk.repository.tree(snapshot.commit_id)
+    assert {key: stored.content for key, stored in tree.items()} == {"images/a.png": b"a", "images/b.png": b"bb"}
+    assert desk.repository.tags == {"snap-1": snapshot.commit_id}
+    assert desk.repository.head("main").id == snapshot.commit_id
+    assert (snapshot.added, snapshot.images, snapshot.size_bytes) == (2, 2, 3)
+    assert snapshot.uri == "lakefs://photos/snap-1/"
+
+
+async def test_the_commit_says_what_it_holds(desk):
+    await desk.journal.write(
+        tables.put_version, name="labels", sha256=fingerprint(b"t").sha256, rows=7, columns=2, accepted_at=START
+    )
+    await desk.stage(a=b"a")
+    snapshot = await desk.publish()
+    metadata = desk.repository.head("main").metadata
+    digest = SetDigest()
+    digest.add("images/a.png", fingerprint(b"a").sha256)
+    assert metadata["syncd.digest"] == digest.hexdigest() == snapshot.digest
+    assert metadata["syncd.trigger"] == "quiet"
+    assert (metadata["syncd.added"], metadata["syncd.images"], metadata["syncd.bytes"]) == ("1", "1", "1")
+    assert metadata["syncd.observed_at"] == START.isoformat()
+    assert len(metadata[INTENT]) == 32
+    assert desk.repository.head("staging").metadata == metadata
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("step", ["commit", "merge", "create_tag"])
+async def test_a_lost_step_is_done_once_whether_it_was_applied_or_not(desk, step, applied):
+    """P4, P6: after a lost reply the branch is asked; there is one commit, one merge, one tag."""
+    await desk.stage(a=b"a")
+    desk.versions.fail_next(step, TransientStoreError("no answer"), applied=applied)
+    with pytest.raises(TransientStoreError):
+        await desk.publish()
+
+    snapshot = await desk.restarted().resume()
+
+    log = [commit async for commit in desk.versions.log("main")]
+    assert sum(INTENT in commit.metadata for commit in log) == 2  # the commit, and the merge that carries it
+    assert desk.repository.tags == {"snap-1": snapshot.commit_id}
+    assert await desk.journal.open_snapshot() is None
+
+
+async def test_a_crash_between_commit_and_its_record_makes_no_second_commit(desk):
+    """P4: the commit went through and the journal does not know."""
+    await desk.stage(a=b"a")
+    desk.versions.fail_next("commit", TransientStoreError("killed"), applied=True)
+    with pytest.raises(TransientStoreError):
+        await desk.publish()
+    await desk.restarted().resume()
+    assert desk.versions.calls["commit"] == 1
+
+
+async def test_nothing_to_commit_makes_no_commit_and_no_tag(desk):
+    """A journal that thinks there is something, over a branch that holds it already."""
+    await desk.stage(a=b"a")
+    await desk.versions.commit("staging", "someone else", {})
+    assert await desk.publish() is None
+    assert desk.versions.calls["commit"] == 1
+    assert desk.repository.tags == {}
+    assert (await desk.journal.standing(count_up_to=9)).uncommitted == 0
+
+
+async def test_a_taken_name_is_left_alone_and_another_is_used(desk):
+    """P6: a tag never moves."""
+    before = desk.repository.head("main").id
+    await desk.versions.create_tag("snap-1", before)
+    await desk.stage(a=b"a")
+    snapshot = await desk.publish()
+    assert snapshot.tag == "snap-1-2"
+    assert desk.repository.tags == {"snap-1": before, "snap-1-2": snapshot.commit_id}
+
+
+async def test_a_template_that_always_gives_one_name_ends_with_a_clear_error(desk):
+    await desk.stage(a=b"a")
+    desk.versions.fail_next("create_tag", ConflictStoreError("taken"), times=1000)
+    with pytest.raises(NeedsPersonStoreError, match="snapshot.tag"):
+        await desk.publish()
+
+
+async def test_a_merge_done_by_hand_is_taken_as_it_is(desk):
+    """P9: someone merged the staging branch already: that commit is the snapshot."""
+    await desk.stage(a=b"a")
+    desk.versions.fail_next("merge", TransientStoreError("later"))
+    with pytest.raises(TransientStoreError):
+        await desk.publish()
+    by_hand = await desk.versions.merge("staging", "main", "by hand", {})
+    snapshot = await desk.restarted().resume()
+    assert snapshot.commit_id == by_hand.id
+
+
+async def test_a_conflict_names_both_branches_and_the_ways_out(desk):
+    await desk.stage(a=b"a")
+    desk.versions.fail_next("merge", ConflictStoreError("conflict at images/a.png"))
+    with pytest.raises(NeedsPersonStoreError, match=r"staging.*main.*images/a.png") as raised:
+        await desk.publish()
+    assert "revert" in raised.value.next_step
+
+
+async def test_a_foreign_commit_on_the_publish_branch_is_no_obstacle(desk):
+    foreign = MemoryObjectStore(desk.repository, "main")
+    await foreign.put("README", b"hello", fingerprint(b"hello"), "text/plain")
+    await desk.versions.commit("main", "someone else", {})
+    await desk.stage(a=b"a")
+    snapshot = await desk.publish()
+    assert set(desk.repository.tree(snapshot.commit_id)) == {"README", "images/a.png"}
+
+
+async def test_an_old_branch_is_adopted_by_a_new_state_directory(desk, tmp_path):
+    """What is there is known, and is not sent again; what half was there is."""
+    await desk.stage(a=b"a", b=b"b")
+    await desk.publish()
+    await desk.stage(c=b"c")  # staged, not committed
+    fresh_dir = tmp_path / "fresh"
+    fresh_dir.mkdir()
+    async with Journal(fresh_dir) as journal:
+        fresh = Desk(journal)
+        fresh.repository, fresh.objects, fresh.versions = desk.repository, desk.objects, desk.versions
+        fresh.committer = fresh.restarted()
+        await fresh.prepare()
+        puts_before = desk.objects.calls["put"]
+        await fresh.stage(a=b"a", b=b"b", c=b"c")
+        assert desk.objects.calls["put"] == puts_before + 1  # c alone
+        snapshot = await fresh.publish("snap-2")
+        assert (snapshot.added, snapshot.images) == (1, 3)
+
+
+async def test_preparing_again_changes_nothing(desk):
+    head = desk.repository.head("staging").id
+    await desk.prepare()
+    assert desk.repository.head("staging").id == head
