@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from syncd.model import SHA256_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     from syncd.model import Fingerprint
 
 SHA256_METADATA = "sha256"  # user metadata of each object: lower-case hex
+
+
+def digest_from_metadata(value: str | None) -> bytes | None:
+    """Return the SHA-256 in an object's metadata, or None if there is none or it is not one."""
+    try:
+        digest = bytes.fromhex(value or "")
+    except ValueError:
+        return None
+    return digest if len(digest) == SHA256_BYTES else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +75,7 @@ class DeleteOutcome:
 class ObjectStore(Protocol):
     """Objects on one branch of one repository."""
 
-    async def put(
-        self, key: str, body: bytes | BinaryIO, fingerprint: Fingerprint, content_type: str
-    ) -> None:
+    async def put(self, key: str, body: bytes | BinaryIO, fingerprint: Fingerprint, content_type: str) -> None:
         """Store an object and check that the server stored these bytes.
 
         Args:
@@ -77,17 +86,21 @@ class ObjectStore(Protocol):
             content_type: Fixed for the key: the same key always gets the same type.
 
         Raises:
-            PermanentStoreError: The key is not valid, or the ETag differs (the body changed under way).
+            ContentChangedStoreError: The bytes are not those of the fingerprint: the file changed under way. They are
+                not on the branch, except where only the ETag differs.
+            PermanentStoreError: The key is not valid.
+            NeedsPersonStoreError: The branch or the repository is missing, protected or read-only.
         """
 
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
         """Delete up to 1,000 objects; one that does not exist counts as deleted.
 
-        The caller has checked that the branch exists: lakeFS answers success where it does not.
+        The caller has checked that the branch exists: lakeFS answers success where it does not. Deleting again is
+        harmless. A key that must not be sent fails alone.
         """
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """Return what is at the key, or None."""
+        """Return what is at the key, or None; None also where the branch or the repository is missing."""
 
     async def get(self, key: str) -> bytes:
         """Return an object's bytes; for small objects.

@@ -17,9 +17,7 @@ def fingerprint(content: bytes) -> Fingerprint:
 
 def present(key: str, content: bytes, *, at: datetime = START, mtime_ns: int = 1) -> Observation:
     signature = Signature(len(content), mtime_ns, mtime_ns, 7)
-    return Observation(
-        key=key, fingerprint=fingerprint(content), signature=signature, observed_at=at, reason="scan"
-    )
+    return Observation(key=key, fingerprint=fingerprint(content), signature=signature, observed_at=at, reason="scan")
 
 
 def absent(key: str, *, at: datetime = START) -> Observation:

@@ -1,0 +1,295 @@
+"""The version store: branches, commits, merges and tags, through the REST API of lakeFS."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError
+from syncd.names import branch_fault, namespace_fault, repository_fault, tag_fault
+from syncd.store.base import SHA256_METADATA, Commit, Difference, ObjectInfo, digest_from_metadata
+from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
+from syncd.store.translate import Place, not_lakefs
+from syncd.store.trust import require_ca_file
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from types import TracebackType
+
+_SHA256_OVER_REST = f"X-Amz-Meta-{SHA256_METADATA}"  # how the S3 gateway's user metadata appears in this protocol
+
+
+class LakeFSAPI:
+    """A ``VersionStore`` on one repository; use it as ``async with LakeFSAPI(...) as versions``.
+
+    A call that is cancelled goes on in its thread until it ends or meets its time limit: its outcome is then as
+    unknown as after a lost connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        access_key_id: str,
+        secret_access_key: str,
+        repository: str,
+        ca_file: str | None = None,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 60.0,
+        commit_timeout_s: float = 300.0,
+    ) -> None:
+        """Prepare a store; nothing is sent before it is used.
+
+        Args:
+            endpoint: The server's URL, "http://127.0.0.1:8000"; "/api/v1" at its end does no harm.
+            access_key_id: Of lakeFS.
+            secret_access_key: Of lakeFS.
+            repository: Its name.
+            ca_file: PEM file of the certificates to trust; None: the system's.
+            connect_timeout_s: For a connection.
+            read_timeout_s: For an answer.
+            commit_timeout_s: For the answer to a commit or a merge, which grow with what they hold.
+        """
+        self._place = Place(endpoint=endpoint, repository=repository)
+        self._repository, self._ca_file = repository, ca_file
+        self._commit_limits_s = (connect_timeout_s, commit_timeout_s)
+        self._sdk = SDKCalls(
+            place=self._place,
+            access_key_id=access_key_id,
+            secret_access_key=secret_access_key,
+            ca_file=ca_file,
+            limits_s=(connect_timeout_s, read_timeout_s),
+        )
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(require_ca_file, self._ca_file)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sdk.close()
+
+    async def ensure_repository(self, storage_namespace: str, default_branch: str) -> bool:
+        """See ``VersionStore.ensure_repository``."""
+        doing = f"creating the repository {self._repository} in {storage_namespace or 'no storage namespace'}"
+        self._refuse(repository_fault(self._repository), "lakefs.repository")
+        if await self._has_repository():
+            return False
+        self._refuse(namespace_fault(storage_namespace), "lakefs.storage_namespace")
+        self._refuse(branch_fault(default_branch), "lakefs.publish_branch")
+        try:
+            await self._sdk.call(
+                doing,
+                self._sdk.client.repositories_api.create_repository,
+                {
+                    "name": self._repository,
+                    "storage_namespace": storage_namespace,
+                    "default_branch": default_branch,
+                },
+            )
+        except (ConflictStoreError, NeedsPersonStoreError):  # the name or the namespace is taken; maybe just now
+            if await self._has_repository():
+                return False
+            raise
+        return True
+
+    async def ensure_branch(self, branch: str, source: str) -> bool:
+        """See ``VersionStore.ensure_branch``."""
+        if fault := branch_fault(branch):
+            raise PermanentStoreError(f"The branch {branch!r} cannot be made", cause=fault.capitalize())
+        with suppress(NotFoundStoreError):
+            await self._branch_head(branch)
+            return False
+        try:
+            await self._sdk.call(
+                f"creating the branch {branch} from {source}",
+                self._sdk.client.branches_api.create_branch,
+                self._repository,
+                {"name": branch, "source": source},
+            )
+        except ConflictStoreError:  # someone else made it meanwhile
+            return False
+        return True
+
+    async def head(self, branch: str) -> Commit:
+        """See ``VersionStore.head``."""
+        return await self._get_commit(await self._branch_head(branch))
+
+    async def has_uncommitted(self, branch: str) -> bool:
+        """See ``VersionStore.has_uncommitted``."""
+        answer = await self._sdk.call(
+            f"asking for uncommitted changes on {branch}",
+            self._sdk.client.branches_api.diff_branch,
+            self._repository,
+            branch,
+            amount=1,
+        )
+        return bool(answer.results)
+
+    async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
+        """See ``VersionStore.commit``."""
+        made = await self._sdk.call(
+            f"committing {branch}",
+            self._sdk.client.commits_api.commit,
+            self._repository,
+            branch,
+            {"message": message, "metadata": dict(metadata)},
+            branch=branch,
+            limits_s=self._commit_limits_s,
+        )
+        return _to_commit(made)
+
+    async def merge(self, source: str, into: str, message: str, metadata: Mapping[str, str]) -> Commit:
+        """See ``VersionStore.merge``."""
+        doing = f"merging {source} into {into}"
+        try:
+            merged = await self._sdk.call(
+                doing,
+                self._sdk.client.refs_api.merge_into_branch,
+                self._repository,
+                source,
+                into,
+                {"message": message, "metadata": dict(metadata)},
+                branch=into,
+                limits_s=self._commit_limits_s,
+            )
+        except ConflictStoreError as error:
+            raise ConflictStoreError(
+                f"lakeFS at {self._place.address} found conflicts when {doing}",
+                cause=f"Someone else changed on {into} what syncd changed on {source}",
+                next_step=f"lakectl diff lakefs://{self._repository}/{into} lakefs://{self._repository}/{source}",
+            ) from error
+        return await self._get_commit(merged.reference)
+
+    async def create_tag(self, tag: str, commit_id: str) -> None:
+        """See ``VersionStore.create_tag``."""
+        if fault := tag_fault(tag):
+            raise PermanentStoreError(
+                f"The tag {tag!r} cannot be made", cause=fault.capitalize(), next_step="change snapshot.tag"
+            )
+        try:
+            await self._sdk.call(
+                f"creating the tag {tag}",
+                self._sdk.client.tags_api.create_tag,
+                self._repository,
+                {"id": tag, "ref": commit_id},
+            )
+        except ConflictStoreError as error:
+            target = await self.tag_target(tag)
+            if target == commit_id:
+                return
+            taken = f"It points at {target}" if target else "A branch or a commit has that name"
+            raise ConflictStoreError(
+                f"The tag {tag} cannot be made at {commit_id}", cause=taken, next_step="change snapshot.tag"
+            ) from error
+
+    async def tag_target(self, tag: str) -> str | None:
+        """See ``VersionStore.tag_target``."""
+        if tag_fault(tag):
+            return None
+        try:
+            found = await self._sdk.call(
+                f"looking up the tag {tag}", self._sdk.client.tags_api.get_tag, self._repository, tag
+            )
+        except NotFoundStoreError:
+            return None
+        return str(found.commit_id)
+
+    async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
+        """See ``VersionStore.log``."""
+        rows = self._sdk.rows(
+            f"reading the log of {reference}",
+            self._sdk.client.refs_api.log_commits,
+            reference,
+            page_rows=min(limit, PAGE_ROWS),
+        )
+        async for row in rows:
+            if limit <= 0:
+                return
+            limit -= 1
+            yield _to_commit(row)
+
+    async def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """See ``VersionStore.objects``."""
+        rows = self._sdk.rows(
+            f"listing {reference}",
+            self._sdk.client.objects_api.list_objects,
+            reference,
+            prefix=prefix,
+            user_metadata=True,
+            presign=False,
+        )
+        async for row in rows:
+            yield ObjectInfo(
+                key=row.path,
+                size_bytes=row.size_bytes or 0,
+                etag=row.checksum,
+                sha256=digest_from_metadata((row.metadata or {}).get(_SHA256_OVER_REST)),
+            )
+
+    async def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
+        """See ``VersionStore.uncommitted``."""
+        doing = f"listing the uncommitted changes of {branch}"
+        async for row in self._sdk.rows(doing, self._sdk.client.branches_api.diff_branch, branch):
+            yield _to_difference(row)
+
+    async def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
+        """See ``VersionStore.diff``."""
+        doing = f"comparing {left} and {right}"
+        async for row in self._sdk.rows(doing, self._sdk.client.refs_api.diff_refs, left, right, type="two_dot"):
+            yield _to_difference(row)
+
+    async def server_version(self) -> str:
+        """See ``VersionStore.server_version``."""
+        doing = "asking for the server's version"
+        config = await self._sdk.call(doing, self._sdk.client.config_api.get_config)
+        if not config.version_config or not config.version_config.version:
+            raise not_lakefs(doing, self._place)
+        return str(config.version_config.version)
+
+    async def _has_repository(self) -> bool:
+        doing = f"looking up the repository {self._repository}"
+        try:
+            await self._sdk.call(doing, self._sdk.client.repositories_api.get_repository, self._repository)
+        except NotFoundStoreError:
+            return False
+        return True
+
+    def _refuse(self, fault: str | None, setting: str) -> None:
+        """Refuse a name that lakeFS would refuse without saying why, or accept and then not work with."""
+        if fault:
+            raise NeedsPersonStoreError(
+                f"The repository {self._repository!r} does not exist and cannot be created",
+                cause=fault.capitalize(),
+                next_step=f"set {setting}",
+            )
+
+    async def _branch_head(self, branch: str) -> str:
+        doing = f"looking up the branch {branch}"
+        found = await self._sdk.call(
+            doing, self._sdk.client.branches_api.get_branch, self._repository, branch, branch=branch
+        )
+        return str(found.commit_id)
+
+    async def _get_commit(self, commit_id: str) -> Commit:
+        doing = f"reading the commit {commit_id}"
+        return _to_commit(
+            await self._sdk.call(doing, self._sdk.client.commits_api.get_commit, self._repository, commit_id)
+        )
+
+
+def _to_commit(row: Any) -> Commit:
+    return Commit(
+        id=row.id,
+        message=row.message,
+        metadata=dict(row.metadata or {}),
+        parents=tuple(row.parents),
+        created_at=datetime.fromtimestamp(row.creation_date, UTC),
+    )
+
+
+def _to_difference(row: Any) -> Difference:
+    return Difference(key=row.path, kind=row.type, size_bytes=row.size_bytes)

@@ -1,0 +1,127 @@
+"""Calls of the lakeFS SDK from asyncio: in threads of their own, with time limits, errors translated.
+
+The SDK is synchronous and has no time limit of its own. Nothing is read from ``~/.lakectl.yaml`` or from the
+environment, and urllib3 repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from lakefs_sdk.client import LakeFSClient
+from lakefs_sdk.configuration import Configuration
+from lakefs_sdk.exceptions import ApiException, OpenApiException
+
+from syncd import __version__
+from syncd.store import translate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+PAGE_ROWS = 1_000  # the most lakeFS gives in one answer
+THREADS = 4
+
+
+class SDKCalls:
+    """A client of the SDK and the threads its calls run in.
+
+    ``client`` is the SDK's own, to name its functions; they are called through ``call`` and ``rows`` only.
+    """
+
+    def __init__(
+        self,
+        *,
+        place: translate.Place,
+        access_key_id: str,
+        secret_access_key: str,
+        ca_file: str | None,
+        limits_s: tuple[float, float],
+    ) -> None:
+        """Prepare a client; nothing is sent.
+
+        Args:
+            place: The server and the repository.
+            access_key_id: Of lakeFS.
+            secret_access_key: Of lakeFS.
+            ca_file: PEM file of the certificates to trust; None: the system's.
+            limits_s: Seconds for a connection and for an answer, where a call has none of its own.
+        """
+        self._place, self._limits_s = place, limits_s
+        self.client: Any = _client(place.endpoint, access_key_id, secret_access_key, ca_file)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="syncd-lakefs")
+
+    def close(self) -> None:
+        """Start no further call. One that is under way ends by itself, at the latest at its time limit."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.client._api.rest_client.pool_manager.clear()  # noqa: SLF001  # the SDK has no way to close its sockets
+
+    async def rows(
+        self, doing: str, function: Callable[..., Any], *references: str, page_rows: int = PAGE_ROWS, **query: Any
+    ) -> AsyncIterator[Any]:
+        """Yield the rows of a paged answer; one page is in memory at a time."""
+        after = ""
+        while True:
+            page = await self.call(
+                doing, function, self._place.repository, *references, after=after, amount=page_rows, **query
+            )
+            for row in page.results:
+                yield row
+            if not page.pagination.has_more:
+                return
+            after = page.pagination.next_offset
+
+    async def call(
+        self,
+        doing: str,
+        function: Callable[..., Any],
+        *args: Any,
+        branch: str = "",
+        limits_s: tuple[float, float] | None = None,
+        **query: Any,
+    ) -> Any:
+        """Make one request in a thread of the pool, with time limits, and translate what goes wrong."""
+        place = replace(self._place, branch=branch)
+        call = partial(function, *args, **query, _request_timeout=limits_s or self._limits_s)
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except ApiException as error:
+            if error.status:
+                raise translate.refused(_answer(error), doing, place) from error
+            raise translate.unreachable(error, doing, place) from error  # the SDK's form of a TLS fault
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise translate.unreachable(error, doing, place) from error
+        except (ValueError, TypeError, AttributeError, OpenApiException) as error:  # the SDK cannot read the answer
+            raise translate.not_lakefs(doing, place) from error
+        if answer is None:  # a status that the API does not define; all calls made here have a result
+            raise translate.not_lakefs(doing, place)
+        return answer
+
+
+def _client(endpoint: str, access_key_id: str, secret_access_key: str, ca_file: str | None) -> Any:
+    configuration: Any = Configuration(
+        host=endpoint, username=access_key_id, password=secret_access_key, ssl_ca_cert=ca_file
+    )
+    configuration.retries = False  # urllib3's own: a commit or a tag must not be sent twice behind our back
+    configuration.connection_pool_maxsize = THREADS
+    make_client: Any = LakeFSClient  # carries no types
+    return make_client(configuration, header_name="X-Lakefs-Client", header_value=f"syncd/{__version__}")
+
+
+def _answer(error: ApiException) -> translate.Answer:
+    try:
+        body = json.loads(error.body or "")
+    except ValueError:
+        body = None
+    is_object = isinstance(body, dict)
+    return translate.Answer(
+        status=error.status,
+        message=str(body.get("message", "")) if is_object else "",
+        headers={name.lower(): value for name, value in (error.headers or {}).items()},
+        from_lakefs=is_object,
+    )

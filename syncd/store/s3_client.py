@@ -1,0 +1,83 @@
+"""The S3 client: aiobotocore with everything said explicitly, and with what costs small uploads taken out."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore import UNSIGNED
+from botocore.handlers import add_expect_header
+
+from syncd import __version__
+from syncd.store.s3_body import StreamedBody
+from syncd.store.s3_signing import ANY_REGION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from syncd.store.s3_signing import KnownDigestSigner
+
+KEEPALIVE_S = 12.0  # below the idle limit of lakeFS and of usual load balancers, so none is met half-closed
+_NO_ENVIRONMENT = {  # botocore's (config file's name, environment variable, default, conversion)
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": (None, None, None, None),
+}
+
+
+@asynccontextmanager
+async def open_client(
+    *,
+    endpoint: str,
+    signer: KnownDigestSigner,
+    connections: int,
+    addressing_style: str,
+    ca_file: str | None,
+    timeouts_s: tuple[float, float],
+) -> AsyncIterator[Any]:
+    """Open one session, one client and one pool of connections.
+
+    Nothing is tried twice but what aiohttp repeats when a kept connection turns out to be closed, and then only
+    requests that may be repeated: PUT, GET, HEAD, DELETE of one object. No file or environment variable of the
+    AWS tools is read, and no proxy is used.
+
+    Args:
+        endpoint: The server's URL.
+        signer: Signs every request in place of botocore.
+        connections: The most at a time.
+        addressing_style: "path" or "virtual".
+        ca_file: PEM file of the certificates to trust; None: those that come with botocore.
+        timeouts_s: For a connection, and for the next bytes of an answer.
+    """
+    config = AioConfig(
+        user_agent=f"syncd/{__version__}",  # fixed: botocore's own is put together twice per request
+        signature_version=UNSIGNED,
+        retries={"total_max_attempts": 1},
+        proxies={},
+        connect_timeout=timeouts_s[0],
+        read_timeout=timeouts_s[1],
+        max_pool_connections=connections,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": addressing_style},
+        connector_args={"keepalive_timeout": KEEPALIVE_S},
+        warm_up_loader_caches=True,  # reads botocore's models in a thread, not on first use in the loop
+    )
+    session = AioSession(session_vars=_NO_ENVIRONMENT)
+    opening = session.create_client("s3", region_name=ANY_REGION, endpoint_url=endpoint, verify=ca_file, config=config)
+    async with opening as client:
+        events = client.meta.events
+        events.register("request-created.s3", signer.sign)
+        events.unregister("before-call.s3", add_expect_header)  # it costs every small object a round trip
+        events.register("before-call.s3", _expect_continue)
+        yield client
+
+
+def _expect_continue(params: dict[str, Any], **_: object) -> None:
+    """Ask before sending a large body, so that a refusal costs no upload; for botocore's "before-call" event."""
+    if isinstance(params.get("body"), StreamedBody):
+        params["headers"]["Expect"] = "100-continue"

@@ -1,0 +1,264 @@
+"""The object store: one branch of a lakeFS repository, through the server's S3 gateway.
+
+No request is tried twice here: the planner decides when to try again, and every failure comes out as an error of
+``syncd.errors``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError
+
+from syncd.errors import ContentChangedStoreError, PermanentStoreError, StoreError
+from syncd.keys import describe_key_fault, key_fault
+from syncd.store import translate
+from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata
+from syncd.store.s3_body import CHANGED, CHUNK_BYTES, as_body, matches
+from syncd.store.s3_client import open_client
+from syncd.store.s3_signing import KnownDigestSigner
+from syncd.store.trust import require_ca_file
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from types import TracebackType
+
+    from syncd.model import Fingerprint
+
+MAX_KEYS_PER_DELETE = 1_000  # source: lakeFS pkg/gateway/operations/deleteobjects.go, after the Amazon S3 API
+_NOT_IN_XML = ("\ufffe", "\uffff")  # fine in a key, but one of them spoils a whole delete request
+
+
+class S3Gateway:
+    """An ``ObjectStore`` on one branch; use it as ``async with S3Gateway(...) as store``.
+
+    At most ``concurrency`` requests are under way at a time; further calls wait for their turn.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is one setting of the configuration
+        self,
+        *,
+        endpoint: str,
+        access_key_id: str,
+        secret_access_key: str,
+        repository: str,
+        branch: str,
+        concurrency: int = 64,
+        addressing_style: str = "path",
+        ca_file: str | None = None,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 60.0,
+    ) -> None:
+        """Prepare a store; nothing is sent before it is entered and used.
+
+        Args:
+            endpoint: The server's URL, "http://127.0.0.1:8000"; without "/api/v1".
+            access_key_id: Of lakeFS.
+            secret_access_key: Of lakeFS.
+            repository: Its name, the S3 bucket.
+            branch: Its name, the first part of every S3 key.
+            concurrency: Requests under way at a time, and connections kept.
+            addressing_style: "path", or "virtual" where the repository is part of the host name.
+            ca_file: PEM file of the certificates to trust; None: those that come with botocore.
+            connect_timeout_s: For a connection.
+            read_timeout_s: Without progress in either direction; not for a whole upload.
+        """
+        self._place = translate.Place(endpoint=endpoint, repository=repository, branch=branch)
+        self._ca_file = ca_file
+        self._slots = asyncio.Semaphore(concurrency)
+        self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
+        self._exit_stack = AsyncExitStack()
+        self._client: Any = None
+        self._client_context = open_client(
+            endpoint=endpoint,
+            signer=KnownDigestSigner(access_key_id, secret_access_key),
+            connections=concurrency,
+            addressing_style=addressing_style,
+            ca_file=ca_file,
+            timeouts_s=(connect_timeout_s, read_timeout_s),
+        )
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(require_ca_file, self._ca_file)
+        self._client = await self._exit_stack.enter_async_context(self._client_context)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._exit_stack.aclose()
+
+    async def put(self, key: str, body: bytes | BinaryIO, fingerprint: Fingerprint, content_type: str) -> None:
+        """See ``ObjectStore.put``. Bytes that are not those of the SHA-256 are refused by the server unstored."""
+        doing = f"storing {key}"
+        _check(key, doing)
+        try:
+            async with self._request(doing) as progressed:
+                answer = await self._client.put_object(
+                    Bucket=self._place.repository,
+                    Key=self._path(key),
+                    Body=await as_body(body, fingerprint.size_bytes, progressed),
+                    ContentLength=fingerprint.size_bytes,
+                    ContentType=content_type,
+                    Metadata={SHA256_METADATA: fingerprint.sha256.hex()},
+                )
+        except StoreError as error:
+            if _is_internal_error(error) and not await matches(body, fingerprint):
+                raise ContentChangedStoreError(f"syncd gave up {doing}", cause=CHANGED) from error
+            raise
+        etag = self._etag(answer, doing)
+        if etag != fingerprint.md5.hex():
+            raise ContentChangedStoreError(
+                f"{key} was stored with the ETag {etag} instead of {fingerprint.md5.hex()}",
+                cause=CHANGED,
+            )
+
+    async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
+        """See ``ObjectStore.delete``. More than 1,000 keys are sent in several requests.
+
+        On a branch that does not exist lakeFS deletes nothing and says that it did: check the branch first.
+        """
+        failed: dict[str, StoreError] = {}
+        together, alone = [], []
+        for key in dict.fromkeys(keys):
+            if key_fault(key) is not None:  # one such key would spoil the request for all others
+                failed[key] = _key_error(key, f"deleting {key}")
+            elif any(character in key for character in _NOT_IN_XML):
+                alone.append(key)
+            else:
+                together.append(key)
+        deleted: set[str] = set()
+        for start in range(0, len(together), MAX_KEYS_PER_DELETE):
+            batch = together[start : start + MAX_KEYS_PER_DELETE]
+            gone, refused = await self._delete_together(batch)
+            deleted |= gone
+            failed |= refused
+        for key in alone:
+            await self._delete_alone(key)
+            deleted.add(key)
+        return DeleteOutcome(deleted=frozenset(deleted), failed=failed)
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """See ``ObjectStore.head``. None also where the branch or the repository is missing."""
+        doing = f"looking up {key}"
+        _check(key, doing)
+        async with self._request(doing):
+            try:
+                answer = await self._client.head_object(Bucket=self._place.repository, Key=self._path(key))
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return ObjectInfo(
+            key=key,
+            size_bytes=answer["ContentLength"],
+            etag=self._etag(answer, doing),
+            sha256=digest_from_metadata(answer["Metadata"].get(SHA256_METADATA)),
+        )
+
+    async def get(self, key: str) -> bytes:
+        """See ``ObjectStore.get``."""
+        doing = f"reading {key}"
+        _check(key, doing)
+        async with self._request(doing) as progressed:
+            answer = await self._client.get_object(Bucket=self._place.repository, Key=self._path(key))
+            self._etag(answer, doing)
+            chunks = []
+            async with answer["Body"] as stream:
+                async for chunk in stream.iter_chunks(CHUNK_BYTES):
+                    chunks.append(chunk)
+                    progressed()
+        return b"".join(chunks)
+
+    async def _delete_together(self, keys: Sequence[str]) -> tuple[set[str], dict[str, StoreError]]:
+        doing = f"deleting {len(keys)} objects"
+        async with self._request(doing):
+            answer = await self._client.delete_objects(
+                Bucket=self._place.repository,
+                Delete={"Objects": [{"Key": self._path(key)} for key in keys]},
+            )
+        said_deleted = {entry["Key"] for entry in answer.get("Deleted", ())}
+        said_failed = {entry["Key"]: entry for entry in answer.get("Errors", ())}
+        deleted, failed = set(), {}
+        for key in keys:
+            path = self._path(key)
+            if path in said_failed:
+                failed[key] = self._entry_error(key, said_failed[path])
+            elif path in said_deleted:
+                deleted.add(key)
+            else:
+                failed[key] = PermanentStoreError(f"lakeFS did not say what became of {key} when deleting it")
+        return deleted, failed
+
+    async def _delete_alone(self, key: str) -> None:
+        doing = f"deleting {key}"
+        async with self._request(doing):
+            answer = await self._client.delete_object(Bucket=self._place.repository, Key=self._path(key))
+        if answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NO_CONTENT:
+            raise translate.not_lakefs(doing, self._place)
+
+    def _etag(self, answer: dict[str, Any], doing: str) -> str:
+        """Return the ETag, which every object of lakeFS has: an answer without one comes from elsewhere."""
+        etag: str = answer.get("ETag", "").strip('"')
+        if not etag:
+            raise translate.not_lakefs(doing, self._place)
+        return etag
+
+    def _entry_error(self, key: str, entry: dict[str, str]) -> StoreError:
+        code = entry.get("Code", "")
+        status = 500 if code in {"InternalError", "SlowDown"} else 400  # an entry carries none of its own
+        answer = translate.Answer(status=status, code=code, message=entry.get("Message", ""))
+        return translate.refused(answer, f"deleting {key}", self._place)
+
+    def _path(self, key: str) -> str:
+        return f"{self._place.branch}/{key}"
+
+    @asynccontextmanager
+    async def _request(self, doing: str) -> AsyncIterator[Callable[[], None]]:
+        """Hold a slot for one request, bound its time, and translate what goes wrong.
+
+        Yields a function to call on each progress: the time limit counts from there. aiohttp's own limits do not
+        cover a server that stops reading, or never answers "Expect: 100-continue".
+        """
+        loop = asyncio.get_running_loop()
+        async with self._slots:
+            try:
+                async with asyncio.timeout(self._connect_timeout_s + self._read_timeout_s) as limit:
+                    yield lambda: limit.reschedule(loop.time() + self._read_timeout_s)
+            except ClientError as error:
+                raise translate.refused(_answer(error), doing, self._place) from error
+            except (BotoCoreError, aiohttp.ClientError, translate.BodyError, OSError) as error:
+                raise translate.unreachable(error, doing, self._place) from error
+
+
+def _answer(error: ClientError) -> translate.Answer:
+    said, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
+    status, code = metadata["HTTPStatusCode"], said.get("Code", "")
+    bodiless = code in {"", str(status)}  # no error in XML: an answer to HEAD, or one that is not from lakeFS
+    return translate.Answer(
+        status=status,
+        code="" if bodiless else code,
+        message=said.get("Message", ""),
+        headers=metadata.get("HTTPHeaders", {}),
+        from_lakefs=not bodiless or error.operation_name == "HeadObject",
+    )
+
+
+def _is_internal_error(error: StoreError) -> bool:
+    """Return whether the server said InternalError, as it also does for a body that fails its digest."""
+    said = error.__cause__
+    return isinstance(said, ClientError) and _answer(said).code == "InternalError"
+
+
+def _check(key: str, doing: str) -> None:
+    if key_fault(key) is not None:
+        raise _key_error(key, doing)
+
+
+def _key_error(key: str, doing: str) -> PermanentStoreError:
+    fault = key_fault(key)
+    return PermanentStoreError(f"Nothing was sent for {doing!r}", cause=describe_key_fault(fault) if fault else "")

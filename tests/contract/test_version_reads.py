@@ -1,0 +1,88 @@
+"""What every version store tells of commits, objects and differences."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.stores import Stores
+
+
+async def test_the_log_is_newest_first_and_limited(stores: Stores) -> None:
+    made = []
+    for number in range(5):
+        await stores.put("images/1.jpg", str(number).encode())
+        made.append(await stores.commit(f"number {number}"))
+
+    everything = [commit async for commit in stores.versions.log("staging")]
+    assert [commit.id for commit in everything[:5]] == made[::-1]
+    assert len(everything) == 6, "the repository's first commit is one too"
+    assert [commit.id async for commit in stores.versions.log("staging", limit=2)] == made[:2:-1]
+    assert [commit.id async for commit in stores.versions.log(made[2], limit=1)] == [made[2]]
+    assert [commit async for commit in stores.versions.log("staging", limit=0)] == []
+
+
+async def test_objects_of_a_branch_include_what_is_staged_and_those_of_a_commit_do_not(stores: Stores) -> None:
+    await stores.put("images/1.jpg", b"one")
+    await stores.put("images/2.jpg", b"two")
+    commit_id = await stores.commit()
+    await stores.put("images/3.jpg", b"three")
+    await stores.objects.delete(["images/1.jpg"])
+
+    assert await stores.keys("staging") == ["images/2.jpg", "images/3.jpg"]
+    assert await stores.keys(commit_id) == ["images/1.jpg", "images/2.jpg"]
+
+
+async def test_objects_carry_their_digests_and_are_limited_to_a_prefix(stores: Stores) -> None:
+    await stores.put("images/1.jpg", b"one")
+    await stores.put("tables/labels.csv", b"key,image\n")
+
+    found = [row async for row in stores.versions.objects("staging", "tables/")]
+
+    assert len(found) == 1
+    assert (found[0].key, found[0].size_bytes) == ("tables/labels.csv", 10)
+    assert found[0].sha256 == stores.fingerprint(b"key,image\n").sha256
+    assert found[0].etag == stores.fingerprint(b"key,image\n").md5.hex()
+
+
+async def test_more_objects_and_changes_than_a_page_are_all_listed_in_order(stores: Stores) -> None:
+    expected = [f"images/{number:05}.jpg" for number in range(2003)]
+    async with asyncio.TaskGroup() as tasks:
+        for key in expected:
+            tasks.create_task(stores.put(key, b"x"))
+
+    assert await stores.keys("staging") == expected
+    assert await stores.changes() == [("added", key) for key in expected]
+    commit_id = await stores.commit()
+    assert await stores.keys(commit_id) == expected
+    assert len([row async for row in stores.versions.diff("main", commit_id)]) == 2003
+
+
+async def test_a_diff_compares_contents_from_left_to_right(stores: Stores) -> None:
+    await stores.put("a-removed", b"one")
+    await stores.put("b-changed", b"one")
+    await stores.put("c-same", b"one")
+    left = await stores.commit()
+    await stores.objects.delete(["a-removed"])
+    await stores.put("b-changed", b"twelve")
+    await stores.put("d-added", b"one")
+    right = await stores.commit()
+
+    found = [(row.kind, row.key) async for row in stores.versions.diff(left, right)]
+    assert found == [("removed", "a-removed"), ("changed", "b-changed"), ("added", "d-added")]
+    back = [(row.kind, row.key) async for row in stores.versions.diff(right, left)]
+    assert back == [("added", "a-removed"), ("changed", "b-changed"), ("removed", "d-added")]
+    assert [row async for row in stores.versions.diff(left, left)] == []
+
+
+async def test_a_commit_never_changes(stores: Stores) -> None:
+    """P6: what is staged and committed later leaves it as it was."""
+    await stores.put("images/1.jpg", b"one")
+    first = await stores.commit()
+    await stores.put("images/1.jpg", b"two")
+    await stores.put("images/2.jpg", b"two")
+    await stores.commit()
+
+    found = [row async for row in stores.versions.objects(first, "")]
+    assert [(row.key, row.sha256) for row in found] == [("images/1.jpg", stores.fingerprint(b"one").sha256)]
