@@ -60,6 +60,7 @@ class Preparation:
         await self._versions.ensure_branch(self._publish, self._publish)
         if await self._versions.ensure_branch(self._staging, self._publish):
             log.info("branch_created", branch=self._staging, source=self._publish)
+            await self._journal.write(adoption.forget_branch)
         if not await self._journal.read(adoption.adopted):
             await self._adopt()
 

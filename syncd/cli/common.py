@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,8 +37,8 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
 
 
-def configured(config: Path | None) -> Loaded:
-    """Read the configuration and set logging up as it says.
+def configured(config: Path | None, *, log_level: int = logging.WARNING) -> Loaded:
+    """Read the configuration and set logging up as it says; commands log what goes wrong, the daemon more.
 
     Raises:
         ConfigError: It cannot be used.
@@ -45,7 +46,7 @@ def configured(config: Path | None) -> Loaded:
     loaded = load(config)
     secret = loaded.settings.lakefs.secret_access_key
     secrets = [secret.get_secret_value()] if secret else []
-    logs.set_up(loaded.settings.service.log_format, secrets=secrets)
+    logs.set_up(loaded.settings.service.log_format, secrets=secrets, level=log_level)
     return loaded
 
 

@@ -91,6 +91,21 @@ def _place(key: str, now: datetime) -> dict[str, object]:
     return {"directory": directory, "name": name, "now": to_seconds(now)}
 
 
+def forget_branch(connection: sqlite3.Connection) -> None:
+    """The staging branch is not the one this journal knew: believe nothing of it, and adopt it anew.
+
+    A snapshot that had reached neither branch is dropped: what it held is due again.
+    """
+    connection.execute("DELETE FROM entry WHERE seen_sha256 IS NULL")
+    connection.execute(
+        "UPDATE entry SET staged_sha256 = NULL, staged_bytes = NULL, committed_sha256 = NULL,"
+        " committed_bytes = NULL, unstaged_since = coalesce(unstaged_since, revision),"
+        " waiting_since = coalesce(waiting_since, seen_at)"
+    )
+    connection.execute("DELETE FROM snapshot WHERE step IN ('begun', 'committed')")
+    connection.execute("UPDATE state SET adopted = 0")
+
+
 def finish_adoption(connection: sqlite3.Connection) -> None:
     """Add up what was taken over; from here on the sums are kept by change."""
     images, size_bytes, digest = 0, 0, SetDigest()

@@ -7,7 +7,7 @@ neither what is uploaded nor when; it never writes into what it watches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,8 +42,12 @@ class Inventory(Protocol):
         """Make the observations durable, in one transaction; returns once they are.
 
         Observing what is already known (same content, other signature) costs no revision and no upload. Before
-        the future resolves, nothing may be concluded; the caller may send many batches at once.
+        the future resolves, nothing may be concluded; the caller may send many batches at once, and they take
+        effect in the order of the calls.
         """
+
+    async def record_table(self, name: str, observation: Observation, *, rows: int, columns: int) -> None:
+        """Make the observation of a table file durable, and in the same transaction what this version holds."""
 
     async def set_problems(self, source: str, problems: Sequence[Problem]) -> None:
         """Add or replace problems by (source, path); ``since`` of one that stands already is kept."""
@@ -69,9 +73,11 @@ class SourceHealth:
 
     name: str  # "images", or the table's name
     available: bool  # it can be read now
-    complete: bool  # a full, error-free listing was recorded since this process started (and the root is the same)
+    # A full listing was recorded since this process started, of the same root. What could not be listed within it is
+    # named as a problem and keeps its last state, so that it needs no regard here.
+    complete: bool
     scanning: bool  # a full listing is under way
-    settling: int  # paths seen changing and not yet observed
+    settling: int  # paths seen changing and not yet observed, without those named as never settling
     reason: str = ""  # why it is not available or not complete, with the next step; "" when all is well
     degraded: str = ""  # why it watches by polling although events were asked for; "" when it does not
     skipped: Mapping[str, int] = field(default_factory=dict)  # ProblemCode value -> count of standing problems
@@ -98,6 +104,17 @@ class Source(Protocol):
 
     async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
         """The same without :meth:`run`: one complete listing, for `syncd sync` and `syncd plan`."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the file behind one of this source's keys, without following links; blocks.
+
+        Raises:
+            OSError: It is gone or cannot be read.
+            SourceUnavailableError: The source is gone.
+        """
+
+    def recheck(self, key: str) -> None:
+        """Look at this key again soon: what was recorded of it did not hold when it was read."""
 
     def health(self) -> SourceHealth:
         """Return the state now; cheap."""

@@ -18,7 +18,6 @@ from syncd.journal import Journal
 from syncd.model import Snapshot
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
-from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
 from syncd.service.requests import SnapshotAnswer, SnapshotRequests
@@ -120,7 +119,7 @@ class World:
             uploader=Uploader(
                 journal=self.journal,
                 objects=self.objects,
-                contents=SourceContents(sources),
+                contents=self.folder,
                 check_branch=lambda: self.versions.head("staging"),
                 prefix="",
                 concurrency=4,
@@ -168,10 +167,9 @@ class World:
         asking = asyncio.create_task(
             self.engine.requests.snapshot(timeout=timedelta(days=1), allow_held=allow_held)
         )
+        while not asking.done() and not self.engine.requests.facts(self.now):
+            await asyncio.sleep(0)  # until its barrier has passed
         for _ in range(turns):
-            for _ in range(20):  # the barrier's own awaits
-                await asyncio.sleep(0)
-            await self.journal.standing(count_up_to=1)
             if asking.done():
                 break
             await self.turn()

@@ -1,0 +1,64 @@
+"""The ``syncd`` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from syncd import __version__
+from syncd.cli import config_commands, lakefs_commands
+from syncd.cli.common import messages, printable
+from syncd.cli.demo import demo
+from syncd.cli.history import diff, explain, log
+from syncd.cli.look import plan, status
+from syncd.cli.run import run
+from syncd.cli.take import snapshot, sync
+from syncd.errors import EXIT_FAILED, SyncdError
+
+app = typer.Typer(
+    name="syncd",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Watch a folder of images and its tables, and keep every state as a named lakeFS snapshot.",
+)
+app.command()(run)
+app.command()(sync)
+app.command()(snapshot)
+app.command()(plan)
+app.command()(status)
+app.command()(log)
+app.command()(diff)
+app.command()(explain)
+app.command()(demo)
+app.add_typer(config_commands.app, name="config")
+app.add_typer(lakefs_commands.app, name="lakefs")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"syncd {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; errors become one clear text and an exit code, never a traceback."""
+    try:
+        app()
+    except SyncdError as error:
+        messages.print(f"syncd: {printable(str(error))}", markup=False)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has gone; that is its right
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,88 @@
+"""``syncd log``, ``syncd diff`` and ``syncd explain``: what was, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli import show
+from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.journal import snapshots
+from syncd.journal.journal import open_readonly
+from syncd.service.explain import explain as explained
+from syncd.service.lakefs import open_reader
+from syncd.status import snapshot_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from syncd.config import Settings
+
+MARKS = {"added": "+", "changed": "~", "removed": "-", "conflict": "!"}
+
+
+def log(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """List the snapshots, the newest first."""
+    settings = configured(config).settings
+    with open_readonly(settings.service.state_dir) as connection:
+        found = [snapshot_json(one) for one in snapshots.history(connection, limit=limit)]
+    if json:
+        print_json(found)
+        return
+    for one in found:
+        say(show.snapshot_line(one))
+    if not found:
+        say("no snapshot yet")
+
+
+def diff(
+    left: Annotated[str, typer.Argument(metavar="A", help="A tag, commit id or branch.")],
+    right: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what changed from A to B."""
+    asyncio.run(_diff(configured(config).settings, left, right, json=json))
+
+
+async def _diff(settings: Settings, left: str, right: str, *, json: bool) -> None:
+    async with open_reader(settings) as versions:
+        differences = _below(versions.diff(left, right), settings.lakefs.prefix)
+        if json:
+            print_json([one async for one in differences])
+            return
+        count = 0
+        async for one in differences:
+            count += 1
+            amount = "" if one["bytes"] is None else f"  {show.size(one['bytes'])}"
+            say(f"{MARKS[one['kind']]} {one['path']}{amount}")
+        if not count:
+            say("no difference")
+
+
+async def _below(differences: AsyncIterator[Any], prefix: str) -> AsyncIterator[dict[str, Any]]:
+    async for one in differences:
+        if one.key.startswith(prefix):
+            yield {"path": one.key.removeprefix(prefix), "kind": one.kind, "bytes": one.size_bytes}
+
+
+def explain(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A path below the folder, or a table's file.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell all about one file: seen when and how, uploaded and committed in what, or the rule that keeps it out."""
+    settings = configured(config).settings
+    told = explained(settings, Path(file))
+    if json:
+        print_json(told)
+    else:
+        for line in told["lines"]:
+            say(line)

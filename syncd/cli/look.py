@@ -1,0 +1,63 @@
+"""``syncd status`` and ``syncd plan``: how things stand, and what would happen."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from syncd.cli import show
+from syncd.cli.common import ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
+from syncd.journal.journal import open_readonly
+from syncd.service import control
+from syncd.service.dry_run import dry_run
+from syncd.status import status as picture_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncd.config import Settings
+
+DEFAULT_TIMEOUT_S = 60.0
+
+
+def status(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show what is in step, what waits, and what is not synced and why."""
+    settings = configured(config).settings
+    picture = asyncio.run(_status(settings))
+    if json:
+        print_json(picture)
+    else:
+        show.status(picture)
+
+
+async def _status(settings: Settings) -> Mapping[str, Any]:
+    state_dir = settings.service.state_dir
+    try:
+        return await control.call(state_dir, "status")
+    except ConnectionError:
+        with open_readonly(state_dir) as connection:
+            return picture_of(connection, None)
+
+
+def plan(config: ConfigOption = None, timeout: TimeoutOption = DEFAULT_TIMEOUT_S, json: JsonOption = False) -> None:
+    """Show what would be uploaded, deleted and committed, and why. Changes nothing."""
+    settings = configured(config).settings
+    planned = asyncio.run(dry_run(settings, timeout=timedelta(seconds=timeout)))
+    if json:
+        print_json(planned)
+        return
+    for change in planned["changes"]:
+        mark = {"added": "+", "changed": "~", "deleted": "-"}[change["kind"]]
+        amount = "" if change["bytes"] is None else f"  {show.size(change['bytes'])}"
+        say(f"{mark} {change['key']}{amount}")
+    if planned["more"]:
+        say(f"… and {planned['more']} more")
+    say(
+        f"{planned['added']} added, {planned['changed']} changed, {planned['deleted']} deleted,"
+        f" {show.size(planned['bytes'])} to upload"
+    )
+    if planned["hold"]:
+        say(f"held: {planned['hold']}")
+    say(planned["why"])
+    show.left_out(planned["left_out"])

@@ -1,0 +1,79 @@
+"""Progress bars on a terminal, nothing otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from syncd.cli.common import messages
+from syncd.errors import JournalError
+from syncd.journal import pictures
+from syncd.journal.journal import open_readonly
+from syncd.service import control
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+    from pathlib import Path
+
+LOOK_EVERY_S = 0.5
+
+
+class UploadProgress:
+    """Objects and bytes acknowledged, beside what the journal says is still to come."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._objects, self._bytes = 0, 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[size]}"),
+            TimeRemainingColumn(),
+            console=messages,
+            transient=True,
+            disable=not messages.is_terminal,
+        )
+        self._task = self._bar.add_task("uploading", total=None, size="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
+
+    def acknowledged(self, objects: int, size_bytes: int) -> None:
+        """Count what arrived; called in the event loop for each change."""
+        self._objects += objects
+        self._bytes += size_bytes
+        if not self._bar.disable and self._objects % 64 == 1:
+            self._bar.update(self._task, total=self._objects + waiting(self._state_dir))
+        self._bar.update(self._task, completed=self._objects, size=f"{self._bytes / 1e6:.1f} MB")
+
+
+def waiting(state_dir: Path) -> int:
+    """Return how many changes are observed and not on the branch."""
+    try:
+        with open_readonly(state_dir) as connection:
+            counts = pictures.counts(connection)
+    except JournalError:
+        return 0
+    return counts.to_upload + counts.to_delete
+
+
+async def while_waiting(
+    calling: Coroutine[Any, Any, Mapping[str, Any]], state_dir: Path
+) -> Mapping[str, Any]:
+    """Await the daemon's answer; on a terminal, show meanwhile what it is doing."""
+    if not messages.is_terminal:
+        return await calling
+    task = asyncio.ensure_future(calling)
+    with messages.status("asking the daemon") as line:
+        while not (await asyncio.wait({task}, timeout=LOOK_EVERY_S))[0]:
+            picture = await control.call(state_dir, "status")
+            pending = picture["pending"]
+            line.update(f"{picture['state']}: {picture['why']} ({pending['upload']} to upload)")
+    return task.result()

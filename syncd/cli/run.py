@@ -1,0 +1,14 @@
+"""``syncd run``: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from syncd.cli.common import ConfigOption, configured
+from syncd.service import run as service
+
+
+def run(config: ConfigOption = None) -> None:
+    """Watch the sources and keep lakeFS in step with them, until SIGTERM or Ctrl-C."""
+    asyncio.run(service.run(configured(config, log_level=logging.INFO).settings))

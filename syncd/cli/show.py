@@ -1,0 +1,82 @@
+"""Status, snapshots and plans in words, for a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from syncd.cli.common import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: "1.2 MB"."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004 - the step from unit to unit
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def when(iso: str | None) -> str:
+    """Return a time in the local time zone, to the second."""
+    if iso is None:
+        return "never"
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def snapshot_line(snapshot: Mapping[str, Any]) -> str:
+    """Return one line on a snapshot."""
+    change = f"+{snapshot['added']} ~{snapshot['changed']} -{snapshot['deleted']}"
+    held = f"{snapshot['images']} images, {size(snapshot['bytes'])}"
+    return f"{snapshot['tag']}  {when(snapshot['created_at'])}  {change:<18}  {held}  ({snapshot['trigger']})"
+
+
+def status(picture: Mapping[str, Any]) -> None:
+    """Print the status."""
+    pending, snapshot = picture["pending"], picture["snapshot"]
+    say(f"{picture['state']}: {picture['why']}")
+    if snapshot is None:
+        say("no snapshot yet")
+    else:
+        say(f"newest snapshot: {snapshot_line(snapshot)}")
+        say(f"                 {snapshot['uri']}")
+    if any(pending[key] for key in ("upload", "delete", "uncommitted")):
+        say(
+            f"pending: {pending['upload']} to upload ({size(pending['upload_bytes'])}),"
+            f" {pending['delete']} to delete, {pending['uncommitted']} staged; since {when(pending['since'])}"
+        )
+    for source in picture["sources"]:
+        _source(source)
+    _problems(picture["problems"], picture["not_synced"])
+
+
+def _source(source: Mapping[str, Any]) -> None:
+    notes = [
+        "listing" if source["scanning"] else "",
+        f"{source['settling']} still changing" if source["settling"] else "",
+        source["reason"],
+        source["degraded"],
+    ]
+    said = "; ".join(note for note in notes if note) or "watching"
+    say(f"{source['name']}: {said}")
+
+
+def _problems(problems: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, int]]) -> None:
+    total = sum(sum(codes.values()) for codes in counts.values())
+    if not total:
+        return
+    say(f"not synced: {total}")
+    for problem in problems:
+        say(f"  {problem['source']}/{problem['path']}: {problem['code']}: {problem['detail']}")
+    if total > len(problems):
+        say(f"  … and {total - len(problems)} more")
+
+
+def left_out(paths: Sequence[Mapping[str, str]]) -> None:
+    """Name what is not in a snapshot that was asked for."""
+    for path in paths:
+        say(f"left out: {path['path']}: {path['reason']}")

@@ -1,0 +1,157 @@
+"""The daemon's Unix socket: how `syncd snapshot` and `syncd status` reach it.
+
+One request and one connection at a time: a line of JSON goes in, a line of JSON comes out. The socket lies in the
+private state directory, so that only the daemon's user reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from syncd.errors import SyncdError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+log = structlog.get_logger(__name__)
+
+SOCKET_NAME = "syncd.sock"
+LONGEST_LINE_BYTES = 1 << 20
+
+Handler = "Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]"
+
+
+class RemoteError(SyncdError):
+    """What the daemon answered instead of a result."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(
+            str(answer.get("fact", "the daemon failed")),
+            cause=str(answer.get("cause", "")),
+            next_step=str(answer.get("next_step", "")),
+        )
+        self.exit_code = int(answer.get("exit_code", 1))
+
+
+class ControlServer:
+    """Listens in the state directory; an async context manager."""
+
+    def __init__(self, state_dir: Path, handlers: Mapping[str, Handler]) -> None:
+        self._path, self._handlers = state_dir / SOCKET_NAME, handlers
+        self._server: asyncio.Server | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> ControlServer:
+        """Start to listen. The caller holds the state directory's lock, so a socket found there is a dead one."""
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        with _short_name(self._path) as name:
+            listening.bind(name)
+        self._path.chmod(0o600)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LONGEST_LINE_BYTES)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop listening, and end the calls that still wait."""
+        if self._server is not None:
+            self._server.close()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            answer = await _until_hung_up(self._answer(await reader.readline()), reader)
+            if answer is not None:
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = json.loads(line)
+            handler = self._handlers[request["command"]]
+        except (ValueError, KeyError, TypeError):
+            return {
+                "error": {
+                    "fact": "the daemon does not know this request",
+                    "exit_code": 2,
+                    "cause": "the command and the daemon are of different versions",
+                    "next_step": "restart the daemon",
+                }
+            }
+        try:
+            return {"result": await handler(request)}
+        except SyncdError as error:
+            return {
+                "error": {
+                    "fact": error.fact,
+                    "cause": error.cause,
+                    "next_step": error.next_step,
+                    "exit_code": error.exit_code,
+                }
+            }
+
+
+async def _until_hung_up(work: Any, reader: asyncio.StreamReader) -> Mapping[str, Any] | None:
+    """Return the work's result, or None once the caller has gone away."""
+    doing = asyncio.ensure_future(work)
+    hung_up = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait({doing, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        hung_up.cancel()
+
+
+async def call(state_dir: Path, command: str, **values: Any) -> Mapping[str, Any]:
+    """Ask the daemon of a state directory.
+
+    Raises:
+        ConnectionError: No daemon listens there.
+        RemoteError: The daemon answered with an error.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _short_name(state_dir / SOCKET_NAME) as name:
+            connection.connect(name)
+    except OSError as error:
+        connection.close()
+        raise ConnectionError(f"no daemon listens in {state_dir}") from error
+    reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LONGEST_LINE_BYTES)
+    try:
+        writer.write(json.dumps({"command": command, **values}).encode() + b"\n")
+        line = await reader.readline()
+    finally:
+        writer.close()
+    if not line:
+        raise ConnectionError("the daemon stopped before it answered")
+    answer: Mapping[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise RemoteError(answer["error"])
+    result: Mapping[str, Any] = answer["result"]
+    return result
+
+
+@contextlib.contextmanager
+def _short_name(path: Path) -> Any:
+    """Yield a name for a socket that fits into the 107 bytes an address may have, however deep the directory."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

@@ -1,0 +1,135 @@
+"""The loop: look at the facts, decide, do it, and wait for something to change.
+
+Everything else in syncd either feeds the facts (sources, the journal) or carries out an action (the uploader, the
+committer). One task writes to the staging branch, and it is this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
+from syncd.planner.decide import decide
+from syncd.planner.facts import Answer, FailureFacts, PassSchedule, Prepare, Publish, Resume, Stage
+from syncd.service.facts import gather
+from syncd.service.live import Activity, Live
+from syncd.service.waiting import wait_for
+
+if TYPE_CHECKING:
+    from syncd.planner.facts import Action, Plan
+    from syncd.service.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Failure:
+    """The store fails, and has not worked since."""
+
+    facts: FailureFacts
+    error: StoreError | JournalError
+
+
+class Daemon:
+    """Runs one dataset."""
+
+    def __init__(self, engine: Engine, *, rng: random.Random | None = None) -> None:
+        self._engine = engine
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._stopping = asyncio.Event()
+        self._prepared = False
+        self.live = Live(since=engine.clock())
+        self.failure: Failure | None = None
+
+    def stop(self) -> None:
+        """Finish what is in flight, start nothing new, then return from :meth:`loop`."""
+        self._stopping.set()
+        self._engine.uploader.stop()
+        self._engine.wake.set()
+
+    async def loop(self) -> None:
+        """Decide and act until stopped. A failing lakeFS or a full disk pauses it; neither ends it."""
+        while not self._stopping.is_set():
+            plan = await self._turn()
+            if plan is not None and not plan.actions:
+                await wait_for(self._engine, plan, self._stopping)
+
+    async def _turn(self) -> Plan | None:
+        self._engine.wake.clear()
+        self._engine.journal.recorded.clear()
+        try:
+            now = self._engine.clock()
+            failure = self.failure.facts if self.failure else None
+            facts = await gather(self._engine, now, prepared=self._prepared, failure=failure)
+            plan = decide(facts, self._engine.policies, now)
+            self.live.planned(plan, facts, now)
+            if self.failure is not None:
+                self._engine.requests.failed(self.failure.error, needs_person=self.failure.facts.needs_person)
+            for action in plan.actions:
+                await self._perform(action)
+        except (StoreError, JournalError) as error:
+            self._failed(error)
+            return None
+        if plan.actions:
+            self._worked()
+        return plan
+
+    async def _perform(self, action: Action) -> None:
+        engine = self._engine
+        match action:
+            case Prepare():
+                await engine.preparation.prepare()
+                self._prepared = True
+            case Resume():
+                with self.live.doing(Activity.COMMITTING):
+                    await engine.committer.resume()
+            case Publish(trigger=trigger, tag=tag):
+                with self.live.doing(Activity.COMMITTING):
+                    await engine.committer.publish(trigger, tag)
+            case Stage():
+                with self.live.doing(Activity.UPLOADING):
+                    outcome = await engine.uploader.stage(action)
+                if outcome.error is not None:
+                    raise outcome.error
+            case Answer(request_id=request_id, held=held):
+                await engine.answer(request_id, held)
+            case PassSchedule():
+                engine.schedule_passed()
+            case _:
+                assert_never(action)
+
+    def _failed(self, error: StoreError | JournalError) -> None:
+        now = self._engine.clock()
+        in_a_row = self.failure.facts.in_a_row + 1 if self.failure else 1
+        needs_person = isinstance(error, NeedsPersonStoreError | NotFoundStoreError)
+        self._prepared = self._prepared and not needs_person
+        self.failure = Failure(
+            FailureFacts(
+                in_a_row=in_a_row,
+                last_at=now,
+                needs_person=needs_person,
+                retry_after=_asked_pause(error),
+                jitter=self._rng.random(),
+            ),
+            error,
+        )
+        if in_a_row == 1:
+            log.warning("failing", error=str(error))
+        else:
+            log.debug("still_failing", error=str(error), failures_in_a_row=in_a_row)
+
+    def _worked(self) -> None:
+        if self.failure is not None:
+            log.info("recovered", failures_in_a_row=self.failure.facts.in_a_row)
+            self.failure = None
+
+
+def _asked_pause(error: Exception) -> timedelta | None:
+    seconds = error.retry_after_s if isinstance(error, TransientStoreError) else None
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -1,0 +1,168 @@
+"""Puts the parts together, from the settings; takes them apart again, in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from syncd import __version__
+from syncd.committer import Committer
+from syncd.journal import Journal, staging
+from syncd.planner.facts import Policies
+from syncd.preparation import Preparation
+from syncd.service.contents import SourceContents
+from syncd.service.lakefs import open_lakefs
+from syncd.service.requests import SnapshotRequests
+from syncd.service.schedule import Schedule
+from syncd.service.sources import make_sources
+from syncd.service.state_dir import held
+from syncd.sources.base import LeftOut
+from syncd.uploader import Uploader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from syncd.config import Settings
+    from syncd.service.lakefs import LakeFS
+    from syncd.sources.base import Source
+    from syncd.store.base import ObjectStore, VersionStore
+
+STILL_CHANGING = "it changed again while it was uploaded"
+REFUSED = "lakeFS refused it; syncd status says why"
+MOST_NAMED = 100  # paths listed one by one in an answer
+
+
+def utc_now() -> datetime:
+    """Return the time now."""
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """Everything one dataset needs, open and ready."""
+
+    clock: Callable[[], datetime]
+    policies: Policies
+    journal: Journal
+    sources: Sequence[Source]
+    lakefs: LakeFS
+    preparation: Preparation
+    uploader: Uploader
+    committer: Committer
+    requests: SnapshotRequests
+    schedule: Schedule | None
+    wake: asyncio.Event
+    target: dict[str, str] = field(default_factory=dict)  # for the log
+
+    async def answer(self, request_id: int, held_back: str) -> None:
+        """Answer a snapshot call: with the newest snapshot and what lakeFS refused, or with what is held."""
+        snapshot = None if held_back else await self.journal.latest_snapshot()
+        standing = await self.journal.standing(count_up_to=1)
+        blocked = await self.journal.read(staging.blocked_up_to, standing.revision, MOST_NAMED)
+        refused = [LeftOut(path=key, reason=STILL_CHANGING if changing else REFUSED) for key, changing in blocked]
+        self.requests.answer(request_id, snapshot, held=held_back, refused=refused)
+
+    def schedule_passed(self) -> None:
+        """There was nothing to commit at the scheduled time."""
+        if self.schedule is not None:
+            self.schedule.passed(self.clock())
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    progress: Callable[[int, int], None] = lambda _objects, _bytes: None,
+) -> AsyncIterator[Engine]:
+    """Hold the state directory, open the journal, connect to lakeFS (or start it), and build the rest.
+
+    Raises:
+        AlreadyRunningError: Another syncd uses the state directory.
+        JournalError: The journal cannot be used.
+        EmbeddedServerError: The embedded lakeFS does not start.
+    """
+    state_dir = settings.service.state_dir
+    async with AsyncExitStack() as stack:
+        stack.enter_context(held(state_dir))
+        journal = await stack.enter_async_context(Journal(state_dir))
+        lakefs = await stack.enter_async_context(open_lakefs(settings))
+        sources = make_sources(settings, journal, clock)
+        yield _assemble(settings, journal, lakefs, sources, clock, progress)
+
+
+def _assemble(
+    settings: Settings,
+    journal: Journal,
+    lakefs: LakeFS,
+    sources: Sequence[Source],
+    clock: Callable[[], datetime],
+    progress: Callable[[int, int], None],
+) -> Engine:
+    place, wake = settings.lakefs, asyncio.Event()
+    return Engine(
+        clock=clock,
+        policies=policies_of(settings),
+        journal=journal,
+        sources=sources,
+        lakefs=lakefs,
+        preparation=Preparation(
+            journal=journal,
+            versions=lakefs.versions,
+            repository=place.repository,
+            storage_namespace=lakefs.storage_namespace,
+            staging_branch=place.staging_branch,
+            publish_branch=place.publish_branch,
+            prefix=place.prefix,
+            clock=clock,
+        ),
+        uploader=Uploader(
+            journal=journal,
+            objects=lakefs.objects,
+            contents=SourceContents(sources),
+            check_branch=lambda: lakefs.versions.head(place.staging_branch),
+            prefix=place.prefix,
+            concurrency=settings.upload.concurrency,
+            clock=clock,
+            progress=progress,
+        ),
+        committer=Committer(
+            journal=journal,
+            versions=lakefs.versions,
+            staging_branch=place.staging_branch,
+            publish_branch=place.publish_branch,
+            syncd_version=__version__,
+            clock=clock,
+        ),
+        requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock),
+        schedule=_schedule(settings, clock()),
+        wake=wake,
+        target={"repository": place.repository, "endpoint": lakefs.endpoint, "root": str(settings.source.root)},
+    )
+
+
+def policies_of(settings: Settings) -> Policies:
+    """Return what the planner is asked to respect."""
+    asked = settings.snapshot
+
+    def seconds(value: float | None) -> timedelta | None:
+        return None if value is None else timedelta(seconds=value)
+
+    return Policies(
+        quiet=seconds(asked.quiet_seconds),
+        max_wait=seconds(asked.max_wait_seconds),
+        max_changes=asked.max_changes,
+        min_interval=timedelta(seconds=asked.min_interval_seconds),
+        tag_template=asked.tag,
+        batch_objects=settings.upload.batch_objects,
+        batch_bytes=settings.upload.batch_bytes,
+    )
+
+
+def _schedule(settings: Settings, now: datetime) -> Schedule | None:
+    asked = settings.snapshot
+    return Schedule(asked.schedule, ZoneInfo(asked.timezone), started_at=now) if asked.schedule else None

@@ -1,0 +1,60 @@
+"""Gathers what a decision needs: from the journal, the sources, and the calls that wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncd.journal import staging
+from syncd.model import IMAGES, TABLES
+from syncd.planner.facts import Facts, SourceFacts
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.planner.facts import FailureFacts
+    from syncd.service.engine import Engine
+    from syncd.sources.base import Source
+
+COUNT_UP_TO = 1_000_000  # where snapshot.max_changes is off, nobody needs the exact number
+
+
+async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: FailureFacts | None) -> Facts:
+    """Return the facts at this time; costs a handful of index look-ups."""
+    # The calls first: what a call asked for is in the journal before the call is, so that it is in what is read next.
+    requests = engine.requests.facts(now)
+    journal, policies = engine.journal, engine.policies
+    standing = await journal.standing(count_up_to=policies.max_changes or COUNT_UP_TO)
+    puts, deletes = await journal.due(now, policies.batch_objects)
+    opened = await journal.open_snapshot()
+    return Facts(
+        prepared=prepared,
+        open_snapshot=opened is not None,
+        sources=tuple(source_facts(source) for source in engine.sources),
+        due_puts=puts,
+        due_deletes=deletes,
+        blocked_until=await journal.read(staging.blocked_until, now),
+        changing_revision=standing.changing_revision,
+        uncertain=standing.uncertain,
+        uncommitted=standing.uncommitted,
+        waiting_since=standing.waiting_since,
+        last_change_at=standing.last_change_at,
+        last_snapshot_at=standing.last_snapshot_at,
+        live_images=standing.live_images,
+        next_sequence=standing.next_sequence,
+        requests=requests,
+        schedule_at=engine.schedule.next_moment(standing.last_snapshot_at) if engine.schedule else None,
+        failure=failure,
+    )
+
+
+def source_facts(source: Source) -> SourceFacts:
+    """Return what the planner needs to know of a source."""
+    health = source.health()
+    prefix = IMAGES if source.name == "images" else f"{TABLES}{source.name}"
+    return SourceFacts(
+        name=source.name,
+        prefix=prefix,
+        complete=health.complete and health.available,
+        settling=health.settling,
+        reason=health.reason,
+    )

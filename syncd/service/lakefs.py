@@ -1,0 +1,166 @@
+"""Where lakeFS is: the configured server, or the embedded one; with the stores opened on it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.embedded.binary import obtain
+from syncd.embedded.installation import Installation
+from syncd.embedded.ports import answers_as_ours
+from syncd.embedded.server import EmbeddedLakeFS
+from syncd.errors import EmbeddedServerError
+from syncd.store.lakefs_api import LakeFSAPI
+from syncd.store.s3_gateway import S3Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from syncd.config import Settings
+    from syncd.store.base import ObjectStore, VersionStore
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK = "127.0.0.1"  # where the embedded server listens
+RESTART_PAUSE_S = 1.0
+LONGEST_RESTART_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to reach a server."""
+
+    endpoint: str
+    s3_endpoint: str
+    access_key_id: str
+    secret_access_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeFS:
+    """A server with both stores open."""
+
+    endpoint: str
+    storage_namespace: str
+    objects: ObjectStore
+    versions: VersionStore
+    embedded: EmbeddedLakeFS | None
+
+    async def keep_alive(self) -> None:
+        """Start the embedded server again whenever it dies; with a server elsewhere there is nothing to do."""
+        pause_s = RESTART_PAUSE_S
+        while self.embedded is not None:
+            await self.embedded.wait()
+            log.warning("embedded_lakefs_died", log_tail=self.embedded.log_tail())
+            try:
+                await self.embedded.restart()
+            except EmbeddedServerError as error:
+                log.warning("embedded_lakefs_not_restarted", error=str(error), retry_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_RESTART_PAUSE_S)
+            else:
+                log.info("embedded_lakefs_restarted", endpoint=self.embedded.endpoint)
+                pause_s = RESTART_PAUSE_S
+
+
+@asynccontextmanager
+async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
+    """Start the embedded server if that is what the settings say, and open both stores; nothing is sent yet.
+
+    Raises:
+        EmbeddedServerError: The embedded server cannot be found, built or started.
+        StoreError: ``ca_file`` cannot be read.
+    """
+    place = settings.lakefs
+    async with AsyncExitStack() as stack:
+        server = None
+        if place.embedded:
+            server = await stack.enter_async_context(await _embedded(settings))
+        access = _access(settings, server)
+        yield LakeFS(
+            endpoint=access.endpoint,
+            storage_namespace=place.storage_namespace or f"local://{place.repository}",
+            objects=await stack.enter_async_context(open_objects(settings, access)),
+            versions=await stack.enter_async_context(open_versions(settings, access)),
+            embedded=server,
+        )
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings) -> AsyncIterator[VersionStore]:
+    """Open the version store for a command that only reads, beside a running daemon or without one.
+
+    Raises:
+        EmbeddedServerError: The embedded server does not run, and cannot be started.
+    """
+    async with AsyncExitStack() as stack:
+        access = await asyncio.to_thread(_running_embedded, settings) if settings.lakefs.embedded else None
+        if access is None and settings.lakefs.embedded:
+            access = _access(settings, await stack.enter_async_context(await _embedded(settings)))
+        yield await stack.enter_async_context(open_versions(settings, access or _access(settings, None)))
+
+
+async def _embedded(settings: Settings) -> EmbeddedLakeFS:
+    return EmbeddedLakeFS(settings.service.state_dir, binary=await obtain())
+
+
+def _running_embedded(settings: Settings) -> Access | None:
+    """Return how to reach the embedded server that a daemon runs, if one does."""
+    installation = Installation(settings.service.state_dir)
+    last = installation.last_start()
+    if last is None:
+        return None
+    keys, endpoint = installation.keys(), f"http://{LOOPBACK}:{last.port}"
+    ids = {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}
+    if not answers_as_ours(LOOPBACK, last.port, **ids):
+        return None
+    return Access(endpoint=endpoint, s3_endpoint=endpoint, **ids)
+
+
+def open_objects(settings: Settings, access: Access) -> S3Gateway:
+    """Return the object store on the staging branch, not yet entered."""
+    place = settings.lakefs
+    return S3Gateway(
+        endpoint=access.s3_endpoint,
+        access_key_id=access.access_key_id,
+        secret_access_key=access.secret_access_key,
+        repository=place.repository,
+        branch=place.staging_branch,
+        concurrency=settings.upload.concurrency,
+        addressing_style=place.addressing_style,
+        ca_file=str(place.ca_file) if place.ca_file else None,
+    )
+
+
+def open_versions(settings: Settings, access: Access) -> LakeFSAPI:
+    """Return the version store of the repository, not yet entered."""
+    place = settings.lakefs
+    return LakeFSAPI(
+        endpoint=access.endpoint,
+        access_key_id=access.access_key_id,
+        secret_access_key=access.secret_access_key,
+        repository=place.repository,
+        ca_file=str(place.ca_file) if place.ca_file else None,
+    )
+
+
+def _access(settings: Settings, server: EmbeddedLakeFS | None) -> Access:
+    place = settings.lakefs
+    if server is not None:
+        return Access(
+            endpoint=server.endpoint,
+            s3_endpoint=server.endpoint,
+            access_key_id=server.access_key_id,
+            secret_access_key=server.secret_access_key,
+        )
+    secret = place.secret_access_key
+    return Access(
+        endpoint=place.endpoint,
+        s3_endpoint=place.s3_endpoint or place.endpoint,
+        access_key_id=place.access_key_id or "",
+        secret_access_key=secret.get_secret_value() if secret else "",
+    )

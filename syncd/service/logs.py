@@ -1,0 +1,73 @@
+"""structlog, set up once: console lines on a terminal, JSON otherwise; on stderr, never a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+HIDDEN = "********"
+
+
+def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
+    """Configure logging for the process.
+
+    Args:
+        log_format: "auto" (console on a terminal, else JSON), "console" or "json".
+        secrets: Values that never appear in a line, wherever they come from.
+        level: Of the logging module; lower levels are dropped.
+    """
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: Processor = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    if not console:
+        shared.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*shared, Redaction(secrets), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _route_standard_logging(shared, renderer, secrets)
+
+
+class Redaction:
+    """Replaces secrets in every text value of a line."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = [secret for secret in secrets if secret]
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Return the line without secrets."""
+        return {key: self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        for secret in self._secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+
+
+def _route_standard_logging(shared: list[Processor], renderer: Processor, secrets: Iterable[str]) -> None:
+    """Libraries log through ``logging``: their warnings take the same road."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, Redaction(secrets), renderer],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,106 @@
+"""`syncd snapshot` calls: from their barrier to their answer (promise P1)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from syncd.planner.facts import RequestFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from syncd.errors import SyncdError
+    from syncd.journal import Journal
+    from syncd.model import Snapshot
+    from syncd.sources.base import LeftOut, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotAnswer:
+    """What a call gets."""
+
+    snapshot: Snapshot | None  # None: something is held, or there has never been anything to commit
+    left_out: Sequence[LeftOut] = ()
+    held: str = ""  # why there is no snapshot
+
+
+@dataclass(slots=True)
+class _Request:
+    facts: RequestFacts
+    future: asyncio.Future[SnapshotAnswer]
+    deadline: datetime
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+class SnapshotRequests:
+    """The calls that wait for an answer; owned by the loop."""
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[Source],
+        journal: Journal,
+        wake: asyncio.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._sources, self._journal, self._wake, self._clock = sources, journal, wake, clock
+        self._ids = itertools.count(1)
+        self._open: dict[int, _Request] = {}
+
+    async def snapshot(self, *, timeout: timedelta, allow_held: bool, once: bool = False) -> SnapshotAnswer:
+        """Wait until everything in place before this call is in a published snapshot.
+
+        Args:
+            timeout: How long files that are still changing are waited for; also how long a failing lakeFS is.
+            allow_held: Publish without held deletions, rather than answer that they are held.
+            once: The sources are not running: list each of them once.
+
+        Raises:
+            SourceUnavailableError: A source cannot be read.
+            StoreError: lakeFS still failed when the time ran out.
+        """
+        deadline = self._clock() + timeout
+        left_out = await self._barrier(deadline, once=once)
+        standing = await self._journal.standing(count_up_to=1)
+        facts = RequestFacts(id=next(self._ids), revision=standing.revision, allow_held=allow_held)
+        request = _Request(facts, asyncio.get_running_loop().create_future(), deadline, left_out)
+        self._open[facts.id] = request
+        self._wake.set()
+        try:
+            return await request.future
+        finally:
+            self._open.pop(facts.id, None)
+
+    async def _barrier(self, deadline: datetime, *, once: bool) -> list[LeftOut]:
+        calls = [source.scan_once(deadline) if once else source.barrier(deadline) for source in self._sources]
+        answers = await asyncio.gather(*calls)
+        return [left_out for answer in answers for left_out in answer]
+
+    def facts(self, now: datetime) -> tuple[RequestFacts, ...]:
+        """Return the calls whose barrier has passed."""
+        waiting = [request for request in self._open.values() if not request.future.done()]
+        return tuple(replace(request.facts, expired=now >= request.deadline) for request in waiting)
+
+    def answer(self, request_id: int, snapshot: Snapshot | None, *, held: str, refused: Sequence[LeftOut]) -> None:
+        """Give a call its answer; one that has gone away is no matter."""
+        request = self._open.get(request_id)
+        if request is not None and not request.future.done():
+            left_out = (*request.left_out, *refused)
+            request.future.set_result(SnapshotAnswer(snapshot=snapshot, left_out=left_out, held=held))
+
+    def failed(self, error: SyncdError, *, needs_person: bool) -> None:
+        """Tell those whose time has run out, or all if waiting does not help, that lakeFS fails."""
+        now = self._clock()
+        for request in self._open.values():
+            if not request.future.done() and (needs_person or now >= request.deadline):
+                request.future.set_exception(error)
+
+    def next_deadline(self) -> datetime | None:
+        """Return when the next call runs out of time; those whose time has run out need no waking."""
+        now = self._clock()
+        return min((r.deadline for r in self._open.values() if r.deadline > now), default=None)

@@ -1,0 +1,32 @@
+"""How the loop waits: for an observation, a call, a moment, or the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncd.planner.facts import Plan
+    from syncd.service.engine import Engine
+
+LONGEST_S = 60.0  # also bounds what a jump of the clock can cost
+RESTLESS_S = 0.2  # while a source is listing or files are settling: their end makes no observation by itself
+
+
+async def wait_for(engine: Engine, plan: Plan, stopping: asyncio.Event) -> None:
+    """Return when something may have changed, or when the plan's moment has come."""
+    tasks = [asyncio.create_task(event.wait()) for event in (engine.wake, engine.journal.recorded, stopping)]
+    try:
+        await asyncio.wait(tasks, timeout=_timeout_s(engine, plan), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _timeout_s(engine: Engine, plan: Plan) -> float:
+    now = engine.clock()
+    moments = [moment for moment in (plan.wake_at, engine.requests.next_deadline()) if moment is not None]
+    until_next = min(((moment - now).total_seconds() for moment in moments), default=LONGEST_S)
+    healths = [source.health() for source in engine.sources]
+    restless = any(health.scanning or health.settling or not health.complete for health in healths)
+    return max(0.01, min(until_next, RESTLESS_S if restless else LONGEST_S))

@@ -1,0 +1,233 @@
+"""The folder of images as a source: it finds the root, works on it, and waits for it when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+import structlog
+
+from syncd.errors import SourceUnavailableError
+from syncd.model import IMAGES, ProblemCode
+from syncd.sources import tree
+from syncd.sources.base import LeftOut, SourceHealth
+from syncd.sources.ignore import Rules
+from syncd.sources.ignore_file import load_rules
+from syncd.sources.judge import Judge
+from syncd.sources.looker import Looker, empty_error
+from syncd.sources.pending import Clocks, Pending
+from syncd.sources.problem_book import ProblemBook
+from syncd.sources.session import Session, SessionEndedError
+from syncd.sources.work import Progress, Work
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from syncd.sources.base import Inventory
+    from syncd.sources.ignore import Verdict
+    from syncd.sources.settings import FolderSettings
+
+NAME = "images"
+_THREADS = 4  # one looks, three read
+_ROOT = "."  # the root's path where a problem names it
+
+log = structlog.get_logger(__name__)
+
+
+class FolderSource:
+    """The folder of images; implements ``Source``. Nothing is ever written into it.
+
+    Args:
+        settings: What to watch, and how.
+        inventory: Where observations go.
+        clock: The time, time-zone-aware.
+        rng: For the jitter of safety rescans.
+
+    Raises:
+        BadPatternError: An include or exclude pattern is none.
+    """
+
+    def __init__(
+        self, settings: FolderSettings, inventory: Inventory, *, clock: Callable[[], datetime], rng: random.Random
+    ) -> None:
+        self._settings, self._inventory, self._clock, self._rng = settings, inventory, clock, rng
+        Rules(settings.include, settings.exclude)  # refuses a bad pattern now, not once there is a root
+        self._problems = ProblemBook(NAME, inventory, clock)
+        self._progress = Progress()
+        self._session: Session | None = None
+        self._unavailable: SourceUnavailableError | None = None
+
+    @property
+    def name(self) -> str:
+        """Return "images"."""
+        return NAME
+
+    async def run(self) -> None:
+        """See ``Source.run``. A root that is missing, lost or empty is waited for."""
+        await self._run(self._settings)
+
+    async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
+        """See ``Source.barrier``."""
+        called_at_s = asyncio.get_running_loop().time()
+        while True:
+            session = self._session
+            if session is not None:
+                with contextlib.suppress(SessionEndedError):
+                    return await session.barrier(called_at_s, deadline)
+            remaining_s = (deadline - self._clock()).total_seconds()
+            ready = await self._progress.until(
+                lambda old=session: self._unavailable is not None or self._session not in {None, old},  # type: ignore[misc]
+                remaining_s,
+            )
+            if self._unavailable is not None:
+                raise self._unavailable
+            if not ready:
+                return [LeftOut(path=_ROOT, reason="the folder could not be opened in time")]
+
+    async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
+        """See ``Source.scan_once``."""
+        running = asyncio.create_task(self._run(replace(self._settings, watch="polling")))
+        waiting = asyncio.create_task(self.barrier(deadline))
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            return await (waiting if waiting.done() else running) or ()
+        finally:
+            for task in (waiting, running):
+                task.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
+
+    def health(self) -> SourceHealth:
+        """See ``Source.health``."""
+        session = self._session
+        scans = session.looking.scans if session is not None else None
+        if self._unavailable is not None:
+            reason = str(self._unavailable)
+        else:
+            reason = "" if scans is not None and scans.complete else "the folder is being listed for the first time"
+        return SourceHealth(
+            name=NAME,
+            available=session is not None,
+            complete=scans is not None and scans.complete,
+            scanning=scans is not None and scans.under_way,
+            settling=session.settling if session is not None else 0,
+            reason=reason,
+            degraded=session.looking.degraded if session is not None else "",
+            skipped=self._problems.counts(),
+        )
+
+    def request_rescan(self) -> None:
+        """List everything soon, whether or not there are hints."""
+        if self._session is not None:
+            self._session.looking.ask_scan("request")
+
+    def open(self, key: str) -> BinaryIO:
+        """See ``Source.open``."""
+        path = key.removeprefix(IMAGES)
+        with (
+            tree.open_root(self._settings.root) as root_fd,
+            tree.open_beneath(root_fd, tree.directory_of(path)) as directory_fd,
+        ):
+            return tree.open_file(directory_fd, tree.name_of(path))
+
+    def recheck(self, key: str) -> None:
+        """See ``Source.recheck``."""
+        if self._session is not None:
+            self._session.looking.suspect(key.removeprefix(IMAGES))
+
+    async def _run(self, settings: FolderSettings) -> None:
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="syncd-images")
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, self._problems.load)
+            while True:
+                await self._work_on_root(settings, executor)
+        finally:
+            self._session = None
+            executor.shutdown(wait=False)
+
+    async def _work_on_root(self, settings: FolderSettings, executor: Executor) -> None:
+        """Work on the root until it is lost; where there is none, say so and wait for a moment."""
+        try:
+            looker = await asyncio.get_running_loop().run_in_executor(executor, self._find_root)
+        except SourceUnavailableError as error:
+            await self._note_unavailable(error)
+            await asyncio.sleep(settings.check_seconds)
+            return
+        await self._note_available()
+        self._session = Session(self._work(settings, looker, executor))
+        self._progress.made()
+        try:
+            await self._session.run()
+        except SourceUnavailableError as error:
+            log.warning("source_lost", source=NAME, why=error.fact)
+        finally:
+            self._session = None
+
+    def _find_root(self) -> Looker:
+        """Open the root and see whether it may be worked on. Blocks.
+
+        Raises:
+            SourceUnavailableError: It is not there, or empty though files of it are known.
+        """
+        with tree.open_root(self._settings.root) as root_fd:
+            rules, _ = load_rules(root_fd, self._settings.include, self._settings.exclude, None)
+            looker = Looker(
+                root=self._settings.root,
+                identity=tree.identity_of(root_fd),
+                inventory=self._inventory,
+                judge=Judge(
+                    rules=rules,
+                    prefix=self._settings.prefix,
+                    max_object_bytes=self._settings.max_object_bytes,
+                ),
+                stopped=threading.Event(),
+            )
+            known = next(iter(self._inventory.known_directories(IMAGES)), None)
+            if known is not None and not looker.holds_something(root_fd):
+                raise empty_error(self._settings.root)
+            return looker
+
+    def _work(self, settings: FolderSettings, looker: Looker, executor: Executor) -> Work:
+        clocks = Clocks(wall=lambda: self._clock().timestamp(), monotonic=asyncio.get_running_loop().time)
+        return Work(
+            settings=settings,
+            inventory=self._inventory,
+            looker=looker,
+            pending=Pending(settings.settle_seconds, clocks),
+            problems=self._problems,
+            clock=self._clock,
+            rng=self._rng,
+            executor=executor,
+        )
+
+    async def _note_unavailable(self, error: SourceUnavailableError) -> None:
+        if self._unavailable is None or self._unavailable.fact != error.fact:
+            log.warning("source_unavailable", source=NAME, why=error.fact)
+            self._problems.note(_ROOT, ProblemCode.SOURCE_UNAVAILABLE, str(error))
+            await self._problems.flush()
+        self._unavailable = error
+        self._progress.made()
+
+    async def _note_available(self) -> None:
+        if self._unavailable is not None:
+            log.info("source_available", source=NAME)
+        self._unavailable = None
+        self._problems.clear(_ROOT)
+        await self._problems.flush()
+
+
+def verdict(settings: FolderSettings, path: str) -> Verdict:
+    """Return whether a path of the folder is synced and which rule decides it, for ``syncd explain``. Blocks.
+
+    Raises:
+        SourceUnavailableError: The folder cannot be opened.
+    """
+    with tree.open_root(settings.root) as root_fd:
+        rules, _ = load_rules(root_fd, settings.include, settings.exclude, None)
+    return rules.verdict(path)

@@ -1,0 +1,223 @@
+"""Looking where hints point and listing everything now and then, one look after another."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.sources.ignore_file import load_rules
+from syncd.sources.scans import Scans
+from syncd.sources.walk import Walk
+from syncd.sources.watcher import Watcher, WatchUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from syncd.sources.hints import Hints
+    from syncd.sources.ignore import Rules
+    from syncd.sources.ledger import Ledger
+    from syncd.sources.sight import Fault
+    from syncd.sources.work import Work
+
+LOOK_PATHS = 1_000
+MOST_UNDER_WAY = 20_000  # files settling or being read; listing waits for them, so that memory does not follow it
+_PATIENCE_SECONDS = 5.0  # … but not for ever, since some may never settle
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A walk under way, and the problems below its directory that it has not met again yet."""
+
+    walk: Walk
+    unmet: set[str]
+    unread: list[str] = field(default_factory=list)
+
+
+class LookingLoop:
+    """The only one who looks at the root; see the rules in ``pending``."""
+
+    def __init__(self, work: Work, ledger: Ledger, hints: Hints) -> None:
+        self._work, self._ledger, self._hints = work, ledger, hints
+        self.scans = Scans(work.rng)
+        self.asked = 0  # rounds that barriers asked for
+        self.done = 0  # the newest of these that has ended: all hints from before it have been looked at
+        self.degraded = ""  # why it lists instead of watching although events were asked for
+        self.losses = 0  # how often events were lost
+        self._new_watcher = work.settings.watch != "polling"
+        self._full: _Listing | None = None
+        self._suspects: set[str] = set()  # to be read again even if they look as known
+
+    async def run(self) -> None:
+        """Look until cancelled.
+
+        Raises:
+            SourceUnavailableError: The root is lost or empty.
+        """
+        while True:
+            await self._until_something_to_do()
+            asked, taken = self.asked, self._hints.take()
+            if taken.rescan:
+                self._lost_events(taken.rescan)
+            for path in self._work.pending.take_doubted():
+                taken.paths.setdefault(path, False)
+            if taken.paths:
+                await self._look(taken.paths)
+            else:
+                await self._work.thread(self._work.looker.check_root)
+            self.done = asked
+            self._work.progress.made()
+            await self._advance_full()
+
+    def ask_round(self) -> int:
+        """Return the number that ``done`` reaches once all hints waiting now have been looked at."""
+        self.asked += 1
+        self._work.progress.made()
+        return self.asked
+
+    def ask_scan(self, reason: str) -> int:
+        """Return the number that ``scans.done`` reaches once a full listing that begins after now has ended."""
+        number = self.scans.ask(reason)
+        self._work.progress.made()
+        return number
+
+    def suspect(self, path: str) -> None:
+        """Read a file again soon, however it looks."""
+        self._suspects.add(path)
+        self._hints.add(path)
+
+    def distrust_watcher(self) -> None:
+        """Start a new watcher, and with it a full listing: the one there was does not answer."""
+        self._new_watcher = True
+        self._lost_events("the watcher did not answer")
+        self._work.progress.made()
+
+    def close(self) -> None:
+        """Stop watching; blocks for a moment."""
+        watcher, self._work.looker.watcher = self._work.looker.watcher, None
+        if watcher is not None:
+            watcher.close()
+
+    def _lost_events(self, why: str) -> None:
+        self.losses += 1
+        self.scans.ask("scan")
+        log.warning("events_lost", source="images", why=why, losses=self.losses)
+
+    async def _until_something_to_do(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def found() -> bool:
+            waiting = self._hints.waiting() or self._work.pending.doubted or self.asked > self.done
+            return waiting or self._full is not None or self.scans.due(loop.time())
+
+        until_scan_s = max(0.0, self.scans.next_at - loop.time())
+        await self._work.progress.until(found, min(self._work.settings.check_seconds, until_scan_s))
+
+    async def _look(self, paths: Mapping[str, bool]) -> None:
+        ordered = sorted(paths)
+        for start in range(0, len(ordered), LOOK_PATHS):
+            piece = {path: paths[path] for path in ordered[start : start + LOOK_PATHS]}
+            for path in piece:
+                self._work.pending.reading(path)
+            suspects, self._suspects = self._suspects.intersection(piece), self._suspects.difference(piece)
+            sight = await self._work.thread(self._work.looker.look, piece, suspects)
+            if sight.rules_changed:
+                self.scans.ask("event")
+            await self._ledger.enter_sight(sight, "event")
+            for directory in sight.trees:
+                await self._list_tree(directory)
+            await self._room()
+
+    async def _list_tree(self, directory: str) -> None:
+        """List a new or moved directory with all below it, to the end: barriers count on that."""
+        listing = self._begin(directory)
+        try:
+            while await self._step(listing, "event"):
+                await self._room()
+        except WatchUnavailableError as error:
+            await self._stop_watching(listing, error)
+
+    async def _advance_full(self) -> None:
+        """Begin a full listing if one is due, or do the next piece of the one under way."""
+        loop = asyncio.get_running_loop()
+        if self._full is None:
+            if not self.scans.due(loop.time()):
+                return
+            self.scans.begin(loop.time())
+            self._full = self._begin("")
+            await self._load_rules()
+        try:
+            await self._place_watcher()
+            if await self._step(self._full, self.scans.reason):
+                await self._room()
+                return
+        except WatchUnavailableError as error:
+            await self._stop_watching(self._full, error)
+            return
+        self._full = None
+        watching = self._work.looker.watcher is not None
+        interval_s = self._work.settings.rescan_seconds if watching else self._work.settings.poll_seconds
+        self.scans.end(loop.time(), interval_s, "scan" if watching else "poll")
+        self._work.progress.made()
+
+    def _begin(self, directory: str) -> _Listing:
+        self._work.pending.doubt_reading(directory)
+        return _Listing(Walk(self._work.looker, directory), self._work.problems.begin_listing(directory))
+
+    async def _step(self, listing: _Listing, reason: str) -> bool:
+        """Do one piece of a listing; return whether there is more."""
+        sight = await self._work.thread(listing.walk.advance)
+        if sight is not None:
+            listing.unread.extend(sight.unread)
+            await self._ledger.enter_sight(sight, reason)
+            return True
+        self._end(listing, complete=True)
+        await self._work.problems.flush()
+        return False
+
+    def _end(self, listing: _Listing, *, complete: bool) -> None:
+        pending = self._work.pending
+        self._work.problems.end_listing(
+            listing.unmet, complete=complete, unread=listing.unread, keep=lambda path: path in pending
+        )
+
+    async def _room(self) -> None:
+        pending = self._work.pending
+        await self._work.progress.until(lambda: pending.under_way < MOST_UNDER_WAY, _PATIENCE_SECONDS)
+
+    async def _load_rules(self) -> None:
+        rules, fault = await self._work.thread(self._read_rules)
+        self._work.looker.judge = replace(self._work.looker.judge, rules=rules)
+        if fault is not None:
+            self._work.problems.note(*fault)
+
+    def _read_rules(self) -> tuple[Rules, Fault | None]:
+        settings, looker = self._work.settings, self._work.looker
+        with looker.opened() as root_fd:
+            return load_rules(root_fd, settings.include, settings.exclude, looker.judge.rules)
+
+    async def _place_watcher(self) -> None:
+        if self._new_watcher:
+            self._new_watcher = False
+            await self._work.thread(self.close)
+            looker = self._work.looker
+            looker.watcher = await self._work.thread(
+                Watcher, self._hints, looker.wanted, self._work.settings.cookie_dir
+            )
+
+    async def _stop_watching(self, listing: _Listing, error: WatchUnavailableError) -> None:
+        """Go on by listing alone; the listing under way begins anew, so that none counts on a watch."""
+        self.degraded = f"{error}; until then everything is listed every {self._work.settings.poll_seconds:g} s"
+        log.warning("watching_degraded", source="images", why=str(error))
+        self._end(listing, complete=False)
+        await self._work.thread(self.close)
+        if self._full is not None and self._full is not listing:
+            self._end(self._full, complete=False)
+        self._full = None
+        if self.scans.under_way:
+            self.scans.give_up()
+        self.scans.ask("scan")

@@ -1,0 +1,126 @@
+"""One root, watched, listed and read from the moment it is found until it is lost or the source is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from syncd.sources.base import LeftOut
+from syncd.sources.hints import Hints
+from syncd.sources.ledger import Ledger
+from syncd.sources.looking_loop import LookingLoop
+from syncd.sources.reading_loop import ReadingLoop
+from syncd.sources.tree import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from syncd.sources.work import Work
+
+COOKIE_SECONDS = 5.0
+
+
+class SessionEndedError(Exception):
+    """The root was lost, or replaced, while a barrier waited."""
+
+
+class Session:
+    """The work on one root. Ends by being cancelled, or by the error that says how the root was lost."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._ended = work, False
+        loop = asyncio.get_running_loop()
+        hints = Hints(lambda: loop.call_soon_threadsafe(work.progress.made))
+        ledger = Ledger(work)
+        self.looking = LookingLoop(work, ledger, hints)
+        self._reading = ReadingLoop(work, ledger)
+
+    @property
+    def settling(self) -> int:
+        """How many files are on their way into the inventory."""
+        return self._work.pending.expected
+
+    async def run(self) -> None:
+        """Watch, list, read and record.
+
+        Raises:
+            SourceUnavailableError: The root is lost or empty.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.looking.run())
+                group.create_task(self._reading.run(group))
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        finally:
+            self._ended = True
+            self._work.looker.stopped.set()
+            self._work.progress.made()
+            await self._work.join()
+            await asyncio.to_thread(self.looking.close)
+
+    async def barrier(self, called_at_s: float, deadline: datetime) -> list[LeftOut]:
+        """Return once everything in place at the call has been recorded; see ``Source.barrier``.
+
+        Args:
+            called_at_s: Moment of the call by the event loop's clock.
+            deadline: When to stop waiting.
+
+        Raises:
+            SessionEndedError: The root was lost meanwhile.
+        """
+        unreadable: dict[str, str] = {}
+        outstanding: set[str] | None = None
+        self._work.newcomers.append(unreadable)
+        try:
+            async with asyncio.timeout((deadline - self._work.clock()).total_seconds()):
+                await self._see_everything(called_at_s)
+                outstanding = waited_for = self._work.pending.outstanding()
+                await self._until(lambda: not waited_for)
+        except TimeoutError:
+            if outstanding is None:
+                unreadable["."] = "the folder could not be listed completely in time"
+        finally:
+            self._work.newcomers = [known for known in self._work.newcomers if known is not unreadable]
+            if outstanding is not None:
+                self._work.pending.forget(outstanding)
+        for path in outstanding or ():
+            unreadable.setdefault(shown(path), self._work.pending.why(path))
+        return [LeftOut(path=path, reason=reason) for path, reason in sorted(unreadable.items())]
+
+    async def _see_everything(self, called_at_s: float) -> None:
+        """Return once every file changed before the call is pending or recorded, every absence recorded (P1).
+
+        With events: the watcher's cookie, made now, comes out of the one queue after the events of all that
+        happened before, so those are in the hints. The round asked for next begins by taking these hints, and ends
+        when all of them have been looked at, with all that is below new directories. What has no watch yet is a
+        directory that a listing has still to come to: listings watch first and list afterwards, and one that is
+        under way, or asked for because hints were lost, is waited for. A look is never spoiled by a reading that
+        overlaps it: see the rules in ``pending``.
+
+        Without events, or without an answer: a full listing that begins after the call.
+        """
+        watcher, looking = self._work.looker.watcher, self.looking
+        if watcher is not None and await watcher.cookie(COOKIE_SECONDS):
+            number = looking.ask_round()
+            await self._until(lambda: looking.done >= number)
+            listing = looking.scans.asked
+        else:
+            if watcher is not None and watcher is self._work.looker.watcher:
+                looking.distrust_watcher()
+            begun_at_s = looking.scans.begun_at_s
+            fresh = begun_at_s is not None and begun_at_s >= called_at_s
+            listing = looking.scans.current if fresh else looking.ask_scan("request")
+        await self._until(lambda: looking.scans.done >= listing)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        await self._work.progress.until(lambda: self._ended or reached())
+        if self._ended:
+            raise SessionEndedError
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group that is no group itself; the tasks fail one by one, so it is the cause."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

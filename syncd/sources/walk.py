@@ -1,0 +1,184 @@
+"""Listing a directory with all below it, in pieces, and comparing it with what is known. Blocks; for threads.
+
+A directory is watched first and listed afterwards, so that whatever is put into it is seen by one of the two. Its
+names are held in memory, those of one directory at a time; of a million files only the names, and of those that
+must be read the status, a piece at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from syncd.errors import SourceUnavailableError
+from syncd.model import IMAGES
+from syncd.sources import tree
+from syncd.sources.judge import unreadable
+from syncd.sources.sight import Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from syncd.model import Signature
+    from syncd.sources.looker import Looker
+
+PIECE_FILES = 2_000
+PIECE_SECONDS = 0.2
+
+
+class Walk:
+    """One listing of a directory ("" or "a/b/") and everything below it."""
+
+    def __init__(self, looker: Looker, directory: str) -> None:
+        self.directory = directory
+        self._looker = looker
+        self._stack = [directory]
+        self._here, self._to_read = directory, list[str]()  # names in one directory, last one first
+        self._ended = False
+
+    def advance(self) -> Sight | None:
+        """Look at the next piece; None when everything has been looked at.
+
+        Raises:
+            SourceUnavailableError: The root is lost or empty.
+            WatchUnavailableError: A directory could not be watched.
+        """
+        if self._ended:
+            return None
+        sight, started = Sight(), time.monotonic()
+        with self._looker.opened() as root_fd:
+            while not self._looker.stopped.is_set():
+                if self._to_read:
+                    self._give_out(root_fd, sight)
+                elif self._stack:
+                    self._compare(root_fd, self._stack.pop(), sight)
+                else:
+                    self._find_gone(root_fd, sight)
+                    self._ended = True
+                    break
+                if len(sight.changed) >= PIECE_FILES or time.monotonic() - started > PIECE_SECONDS:
+                    break
+            self._looker.confirm_not_empty(root_fd, sight)
+        return sight
+
+    def _compare(self, root_fd: int, directory: str, sight: Sight) -> None:
+        """List one directory; keep the names that must be read, and put the rest into the sight."""
+        try:
+            with tree.open_beneath(root_fd, directory) as fd:
+                if fd is None:  # it has gone meanwhile; the end of the walk, or a hint, deals with that
+                    return
+                if self._looker.watcher is not None:
+                    self._looker.watcher.watch(directory, fd)
+                listing = tree.list_directory(fd)
+                self._name_oddities(fd, directory, listing, sight)
+                self._here, self._to_read = directory, self._differing(fd, directory, listing.files, sight)
+        except OSError as error:
+            if not directory:
+                raise SourceUnavailableError(f"the folder {self._looker.root} cannot be listed: {error}") from error
+            sight.faults.append(unreadable(directory[:-1], error))
+            sight.unread.append(directory)
+            return
+        for name in sorted(listing.directories, reverse=True):
+            self._descend(f"{directory}{name}/", sight)
+
+    def _descend(self, directory: str, sight: Sight) -> None:
+        if self._looker.judge.rules.enters(directory):
+            fault = self._looker.judge.of_directory_name(directory)
+            if fault:
+                sight.faults.append(fault)
+            else:
+                self._stack.append(directory)
+
+    def _name_oddities(self, fd: int, directory: str, listing: tree.Listing, sight: Sight) -> None:
+        for name in (*listing.symlinks, *listing.others):
+            status = tree.status_of(fd, name)
+            fault = self._looker.judge.of_oddity(fd, directory + name, status) if status is not None else None
+            if fault:
+                sight.faults.append(fault)
+
+    def _differing(self, fd: int, directory: str, names: list[str], sight: Sight) -> list[str]:
+        """Compare sorted names with sorted known names; return those to read, add to the sight those absent."""
+        keeps = self._looker.judge.rules.keeps
+        names = sorted(name for name in names if keeps(directory + name))
+        known = _Known(self._looker.inventory.known_in(IMAGES + directory))
+        differing: list[str] = []
+        for name in names:
+            for missing in known.before(name):
+                self._confirm_absent(fd, directory, missing, differing, sight)
+            signature = known.of(name)
+            if signature is None or _differs(fd, name, signature):
+                differing.append(name)
+        for missing in known.before(None):
+            self._confirm_absent(fd, directory, missing, differing, sight)
+        differing.reverse()
+        return differing
+
+    def _confirm_absent(self, fd: int, directory: str, name: str, differing: list[str], sight: Sight) -> None:
+        path = directory + name
+        if self._looker.judge.rules.concerns(path) and tree.is_file(tree.status_of(fd, name)):
+            differing.append(name)  # it came after the listing
+        else:
+            sight.absent.append(path)
+
+    def _give_out(self, root_fd: int, sight: Sight) -> None:
+        try:
+            with tree.open_beneath(root_fd, self._here) as fd:
+                if fd is None:
+                    self._to_read.clear()
+                while self._to_read and fd is not None and len(sight.changed) < PIECE_FILES:
+                    self._give_out_one(fd, self._here + self._to_read.pop(), sight)
+        except OSError as error:
+            self._to_read.clear()
+            sight.faults.append(unreadable(self._here.removesuffix("/"), error))
+            sight.unread.append(self._here)
+
+    def _give_out_one(self, fd: int, path: str, sight: Sight) -> None:
+        fault = self._looker.judge.of_name(path)
+        if fault:
+            sight.faults.append(fault)
+            return
+        status = tree.status_of(fd, tree.name_of(path))
+        if status is not None and tree.is_file(status):
+            self._looker.judge.of_file(path, status, None, sight)
+
+    def _find_gone(self, root_fd: int, sight: Sight) -> None:
+        """Find the known directories that are not there any more, or not looked into any more."""
+        for known in self._looker.inventory.known_directories(IMAGES + self.directory):
+            directory = known.removeprefix(IMAGES)
+            if directory and self._looker.is_gone(root_fd, directory):
+                sight.gone.append(directory)
+
+
+class _Known:
+    """A sorted stream of known names, read beside a sorted list of names."""
+
+    def __init__(self, stream: Iterator[tuple[str, Signature]]) -> None:
+        self._stream = stream
+        self._next = next(stream, None)
+
+    def before(self, name: str | None) -> Iterator[str]:
+        """Pass, and yield, the known names before this one; None: all that are left."""
+        while self._next is not None and (name is None or self._next[0] < name):
+            yield self._next[0]
+            self._next = next(self._stream, None)
+
+    def of(self, name: str) -> Signature | None:
+        """Return what is known of this name, and pass it."""
+        if self._next is None or self._next[0] != name:
+            return None
+        signature = self._next[1]
+        self._next = next(self._stream, None)
+        return signature
+
+
+def _differs(fd: int, name: str, known: Signature) -> bool:
+    """Compare without making a signature: this runs for every file of every listing."""
+    status = tree.status_of(fd, name)
+    return (
+        status is None
+        or status.st_mtime_ns != known.mtime_ns
+        or status.st_ctime_ns != known.ctime_ns
+        or status.st_size != known.size_bytes
+        or status.st_ino != known.inode
+        or not tree.is_file(status)
+    )
