@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -22,7 +20,7 @@ class SyncdError(Exception):
         next_step: The command to run or the thing to change, or "".
     """
 
-    exit_code: ClassVar[int] = EXIT_FAILED
+    exit_code: int = EXIT_FAILED  # of a command that ends with this error
 
     def __init__(self, fact: str, *, cause: str = "", next_step: str = "") -> None:
         self.fact, self.cause, self.next_step = fact, cause, next_step

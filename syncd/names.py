@@ -11,8 +11,7 @@ import re
 _REPOSITORY = re.compile(r"[a-z0-9][a-z0-9-]{2,62}")
 _BRANCH = re.compile(r"\w[-\w]*", re.ASCII)
 _NAMESPACE = re.compile(r"(s3|gs|https?|mem|local|transient)://.+")
-_NOT_IN_TAGS = ("..", "@{", "/", "^", ":", "?", "*", "[", "\\")
-_NOT_IN_REFERENCES = ("~", "$", "@")  # allowed in a tag, but such a tag cannot be named in a request
+MAX_TAG_LENGTH = 255  # our own bound; lakeFS has none
 
 
 def repository_fault(name: str) -> str | None:
@@ -36,18 +35,30 @@ def branch_fault(name: str) -> str | None:
     return "a branch name is letters, digits, underscores and dashes, and does not begin with a dash"
 
 
-def tag_fault(tag: str) -> str | None:
-    """Return what is wrong with a tag's name, or None.
+def tag_faults(tag: str) -> list[str]:
+    """Return every reason why a tag cannot be used; empty when it can.
 
-    Stricter than lakeFS in one point: ``~ $ @`` are refused as well, since a tag with them cannot be read back.
+    Follows lakeFS (ValidateTagID), and adds what it would create and then never find again
+    (source: pkg/graveler/ref/parse_ref.go).
     """
     if not tag:
-        return "a tag's name is not empty"
-    if any(character <= " " or character == "\x7f" for character in tag):
-        return "a tag's name holds no spaces and no control characters"
-    for forbidden in _NOT_IN_TAGS + _NOT_IN_REFERENCES:
-        if forbidden in tag:
-            return f"a tag's name does not hold {forbidden!r}"
-    if tag.endswith((".", ".lock")):
-        return 'a tag\'s name does not end with "." or ".lock"'
-    return None
+        return ["is empty"]
+    faults = []
+    if tag == "@":
+        faults.append('must not be "@"')
+    if tag.endswith("."):
+        faults.append('must not end with "."')
+    if tag.endswith(".lock"):
+        faults.append('must not end with ".lock"')
+    faults.extend(f'must not contain "{part}"' for part in ("..", "/", "@{") if part in tag)
+    faults.extend(f'must not contain "{char}"' for char in "^:?*[\\" if char in tag)
+    if any(char.isspace() or not char.isprintable() for char in tag):
+        faults.append("must not contain spaces, line breaks or control characters")
+    if tag != "@" and "@{" not in tag and "@" in tag:
+        faults.append('must not contain "@": lakeFS could not look the tag up')
+    faults.extend(f'must not contain "{char}": lakeFS could not look the tag up' for char in "~$" if char in tag)
+    if re.fullmatch("[0-9a-fA-F]{64}", tag):
+        faults.append("must not look like a commit id")
+    if len(tag) > MAX_TAG_LENGTH:
+        faults.append(f"must not be longer than {MAX_TAG_LENGTH} characters")
+    return faults

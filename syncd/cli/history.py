@@ -12,8 +12,6 @@ from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
-from syncd.service.explain import explain as explained
-from syncd.service.lakefs import open_reader
 from syncd.status import snapshot_json
 
 if TYPE_CHECKING:
@@ -53,6 +51,8 @@ def diff(
 
 
 async def _diff(settings: Settings, left: str, right: str, *, json: bool) -> None:
+    from syncd.service.lakefs import open_reader
+
     async with open_reader(settings) as versions:
         differences = _below(versions.diff(left, right), settings.lakefs.prefix)
         if json:
@@ -79,6 +79,8 @@ def explain(
     json: JsonOption = False,
 ) -> None:
     """Tell all about one file: seen when and how, uploaded and committed in what, or the rule that keeps it out."""
+    from syncd.service.explain import explain as explained
+
     settings = configured(config).settings
     told = explained(settings, Path(file))
     if json:

@@ -10,7 +10,6 @@ from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
 from syncd.journal.journal import open_readonly
 from syncd.service import control
-from syncd.service.dry_run import dry_run
 from syncd.status import status as picture_of
 
 if TYPE_CHECKING:
@@ -42,8 +41,10 @@ async def _status(settings: Settings) -> Mapping[str, Any]:
 
 def plan(config: ConfigOption = None, timeout: TimeoutOption = DEFAULT_TIMEOUT_S, json: JsonOption = False) -> None:
     """Show what would be uploaded, deleted and committed, and why. Changes nothing."""
+    from syncd.service.dry_run import dry_run
+
     settings = configured(config).settings
-    planned = asyncio.run(dry_run(settings, timeout=timedelta(seconds=timeout)))
+    planned = asyncio.run(dry_run(settings, patience=timedelta(seconds=timeout)))
     if json:
         print_json(planned)
         return

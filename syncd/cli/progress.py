@@ -64,9 +64,7 @@ def waiting(state_dir: Path) -> int:
     return counts.to_upload + counts.to_delete
 
 
-async def while_waiting(
-    calling: Coroutine[Any, Any, Mapping[str, Any]], state_dir: Path
-) -> Mapping[str, Any]:
+async def while_waiting(calling: Coroutine[Any, Any, Mapping[str, Any]], state_dir: Path) -> Mapping[str, Any]:
     """Await the daemon's answer; on a terminal, show meanwhile what it is doing."""
     if not messages.is_terminal:
         return await calling

@@ -6,9 +6,10 @@ import asyncio
 import logging
 
 from syncd.cli.common import ConfigOption, configured
-from syncd.service import run as service
 
 
 def run(config: ConfigOption = None) -> None:
     """Watch the sources and keep lakeFS in step with them, until SIGTERM or Ctrl-C."""
+    from syncd.service import run as service
+
     asyncio.run(service.run(configured(config, log_level=logging.INFO).settings))

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import AllowHeldOption, ConfigOption, JsonOption, TimeoutOption, configured, messages, print_json, say
+from syncd.cli.common import (
+    AllowHeldOption,
+    ConfigOption,
+    JsonOption,
+    TimeoutOption,
+    configured,
+    messages,
+    print_json,
+    say,
+)
 from syncd.cli.progress import UploadProgress, while_waiting
 from syncd.errors import EXIT_DONE, EXIT_HELD
 from syncd.service import control
-from syncd.service.run import sync_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +64,11 @@ async def _snapshot(settings: Settings, timeout_s: float, *, allow_held: bool) -
 
 
 async def _sync(settings: Settings, timeout_s: float, *, allow_held: bool) -> Mapping[str, Any]:
+    from syncd.service.run import sync_once
+
     with UploadProgress(settings.service.state_dir) as progress:
         return await sync_once(
-            settings, timeout=timedelta(seconds=timeout_s), allow_held=allow_held, progress=progress.acknowledged
+            settings, patience=timedelta(seconds=timeout_s), allow_held=allow_held, progress=progress.acknowledged
         )
 
 

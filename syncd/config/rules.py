@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from syncd.names import branch_fault, repository_fault
 from syncd.planner.tag_name import template_faults
 
 EMBEDDED = "embedded"  # the endpoint's value for the server syncd runs itself
@@ -56,15 +57,17 @@ def format_size(size: int) -> str:
 
 def repository_name(value: str) -> str:
     """Hold a repository's name against lakeFS's rule."""
-    if not re.fullmatch("[a-z0-9][a-z0-9-]{2,62}", value):
-        raise ValueError("must be 3 to 63 characters of a-z, 0-9 and -, and not begin with -")
-    return value
+    return _named(value, repository_fault(value))
 
 
 def branch_name(value: str) -> str:
     """Hold a branch's name against lakeFS's rule."""
-    if not re.fullmatch(r"\w[-\w]*", value, re.ASCII):
-        raise ValueError("must be of letters, digits, _ and - only, and not begin with -")
+    return _named(value, branch_fault(value))
+
+
+def _named(value: str, fault: str | None) -> str:
+    if fault is not None:
+        raise ValueError(fault)
     return value
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from syncd.journal import adoption, observations, pictures, problems, snapshots, staging
+from syncd.journal import adoption, observations, pictures, problems, snapshots, staging, tables
 from syncd.journal.database import Database, copy, open_for_reading, translated
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class Journal:
     async def record(self, found: Sequence[Observation]) -> None:
         """See ``Inventory.record``."""
         await self.write(observations.record, found)
+        self.recorded.set()
+
+    async def record_table(self, name: str, observation: Observation, *, rows: int, columns: int) -> None:
+        """See ``Inventory.record_table``."""
+        await self.write(tables.record, name, observation, rows=rows, columns=columns)
         self.recorded.set()
 
     async def set_problems(self, source: str, found: Sequence[Problem]) -> None:

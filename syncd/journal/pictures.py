@@ -155,7 +155,7 @@ _CHANGED = "FROM entry WHERE waiting_since IS NOT NULL AND seen_sha256 IS NOT co
 def waiting_changes(connection: sqlite3.Connection, *, limit: int) -> list[WaitingChange]:
     """Return what the next snapshot would change, sorted by key."""
     rows = connection.execute(
-        f"SELECT directory || name, {_KIND}, size_bytes {_CHANGED} ORDER BY directory, name LIMIT ?",  # noqa: S608
+        f"SELECT directory || name, {_KIND}, size_bytes {_CHANGED} ORDER BY directory, name LIMIT ?",
         (limit,),
     )
     return [WaitingChange(key=key, kind=kind, size_bytes=size_bytes) for key, kind, size_bytes in rows]
@@ -163,5 +163,5 @@ def waiting_changes(connection: sqlite3.Connection, *, limit: int) -> list[Waiti
 
 def waiting_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """Return by kind how many keys the next snapshot would change, and their bytes."""
-    rows = connection.execute(f"SELECT {_KIND}, count(*), coalesce(sum(size_bytes), 0) {_CHANGED} GROUP BY 1")  # noqa: S608
+    rows = connection.execute(f"SELECT {_KIND}, count(*), coalesce(sum(size_bytes), 0) {_CHANGED} GROUP BY 1")
     return {kind: (count, size_bytes) for kind, count, size_bytes in rows}

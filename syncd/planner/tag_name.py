@@ -1,17 +1,13 @@
-"""Snapshot tags: rendered from a template, and held against what lakeFS accepts.
-
-Pure: the time is an argument. ``tag_faults`` follows lakeFS (source: pkg/graveler/validate.go, ValidateTagID) and
-adds what lakeFS would create and then never find again (pkg/graveler/ref/parse_ref.go).
-"""
+"""Snapshot tags: rendered from a template. Pure: the time is an argument."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from string import Formatter
 
+from syncd.names import tag_faults
+
 DEFAULT_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
-MAX_TAG_LENGTH = 255  # our own bound; lakeFS has none
 
 _SAMPLE_TIME = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 60, 3600, 86_400, 31 * 86_400, 365 * 86_400))
@@ -42,31 +38,6 @@ def render_tag(template: str, *, time: datetime, seq: int) -> str:
         default = DEFAULT_TIME_FORMAT if field == "time" else ""
         rendered.append(format(values[field], form or default))
     return "".join(rendered)
-
-
-def tag_faults(tag: str) -> list[str]:
-    """Return every reason why a tag cannot be used; empty when it can."""
-    if not tag:
-        return ["is empty"]
-    faults = []
-    if tag == "@":
-        faults.append('must not be "@"')
-    if tag.endswith("."):
-        faults.append('must not end with "."')
-    if tag.endswith(".lock"):
-        faults.append('must not end with ".lock"')
-    faults.extend(f'must not contain "{part}"' for part in ("..", "/", "@{") if part in tag)
-    faults.extend(f'must not contain "{char}"' for char in "^:?*[\\" if char in tag)
-    if any(char.isspace() or not char.isprintable() for char in tag):
-        faults.append("must not contain spaces, line breaks or control characters")
-    if tag != "@" and "@{" not in tag and "@" in tag:
-        faults.append('must not contain "@": lakeFS could not look the tag up')
-    faults.extend(f'must not contain "{char}": lakeFS could not look the tag up' for char in "~$" if char in tag)
-    if re.fullmatch("[0-9a-fA-F]{64}", tag):
-        faults.append("must not look like a commit id")
-    if len(tag) > MAX_TAG_LENGTH:
-        faults.append(f"must not be longer than {MAX_TAG_LENGTH} characters")
-    return faults
 
 
 def template_faults(template: str) -> list[str]:

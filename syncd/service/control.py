@@ -11,22 +11,22 @@ import contextlib
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
+
+    Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 log = structlog.get_logger(__name__)
 
 SOCKET_NAME = "syncd.sock"
 LONGEST_LINE_BYTES = 1 << 20
-
-Handler = "Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]"
 
 
 class RemoteError(SyncdError):
@@ -49,7 +49,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> ControlServer:
+    async def __aenter__(self) -> Self:
         """Start to listen. The caller holds the state directory's lock, so a socket found there is a dead one."""
         self._path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -106,7 +106,7 @@ class ControlServer:
             }
 
 
-async def _until_hung_up(work: Any, reader: asyncio.StreamReader) -> Mapping[str, Any] | None:
+async def _until_hung_up(work: Awaitable[Mapping[str, Any]], reader: asyncio.StreamReader) -> Mapping[str, Any] | None:
     """Return the work's result, or None once the caller has gone away."""
     doing = asyncio.ensure_future(work)
     hung_up = asyncio.ensure_future(reader.read(1))
@@ -148,7 +148,7 @@ async def call(state_dir: Path, command: str, **values: Any) -> Mapping[str, Any
 
 
 @contextlib.contextmanager
-def _short_name(path: Path) -> Any:
+def _short_name(path: Path) -> Iterator[str]:
     """Yield a name for a socket that fits into the 107 bytes an address may have, however deep the directory."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

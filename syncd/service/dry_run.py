@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 MOST_CHANGES = 1000  # listed one by one
 
 
-async def dry_run(settings: Settings, *, timeout: timedelta) -> Mapping[str, Any]:
+async def dry_run(settings: Settings, *, patience: timedelta) -> Mapping[str, Any]:
     """List the sources and return what differs from the newest snapshot; lakeFS is not asked.
 
     Raises:
         SourceUnavailableError: A source cannot be read.
     """
-    deadline = utc_now() + timeout
+    deadline = utc_now() + patience
     with tempfile.TemporaryDirectory(prefix="syncd-plan-") as scratch:
         await asyncio.to_thread(copy_to, settings.service.state_dir, Path(scratch))
         async with Journal(Path(scratch)) as journal:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.service.lakefs import LakeFS
     from syncd.sources.base import Source
-    from syncd.store.base import ObjectStore, VersionStore
 
 STILL_CHANGING = "it changed again while it was uploaded"
 REFUSED = "lakeFS refused it; syncd status says why"

@@ -52,11 +52,11 @@ class SnapshotRequests:
         self._ids = itertools.count(1)
         self._open: dict[int, _Request] = {}
 
-    async def snapshot(self, *, timeout: timedelta, allow_held: bool, once: bool = False) -> SnapshotAnswer:
+    async def snapshot(self, *, patience: timedelta, allow_held: bool, once: bool = False) -> SnapshotAnswer:
         """Wait until everything in place before this call is in a published snapshot.
 
         Args:
-            timeout: How long files that are still changing are waited for; also how long a failing lakeFS is.
+            patience: How long files that are still changing are waited for; also how long a failing lakeFS is.
             allow_held: Publish without held deletions, rather than answer that they are held.
             once: The sources are not running: list each of them once.
 
@@ -64,7 +64,7 @@ class SnapshotRequests:
             SourceUnavailableError: A source cannot be read.
             StoreError: lakeFS still failed when the time ran out.
         """
-        deadline = self._clock() + timeout
+        deadline = self._clock() + patience
         left_out = await self._barrier(deadline, once=once)
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(id=next(self._ids), revision=standing.revision, allow_held=allow_held)

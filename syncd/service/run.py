@@ -90,7 +90,7 @@ def _stop_on_signals(daemon: Daemon, loop: asyncio.Task[None]) -> None:
 def _snapshot_handler(engine: Engine) -> Any:
     async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = await engine.requests.snapshot(
-            timeout=timedelta(seconds=float(request["timeout_s"])), allow_held=bool(request["allow_held"])
+            patience=timedelta(seconds=float(request["timeout_s"])), allow_held=bool(request["allow_held"])
         )
         return answer_json(answer)
 
@@ -104,7 +104,7 @@ def _status_handler(engine: Engine, daemon: Daemon) -> Any:
     return handle
 
 
-async def sync_once(settings: Settings, *, timeout: timedelta, allow_held: bool, progress: Any) -> Mapping[str, Any]:
+async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool, progress: Any) -> Mapping[str, Any]:
     """List everything once, stage what differs, publish, and return the answer.
 
     Raises:
@@ -113,7 +113,7 @@ async def sync_once(settings: Settings, *, timeout: timedelta, allow_held: bool,
     """
     async with open_engine(settings, progress=progress) as engine:
         daemon = Daemon(engine)
-        asking = asyncio.create_task(engine.requests.snapshot(timeout=timeout, allow_held=allow_held, once=True))
+        asking = asyncio.create_task(engine.requests.snapshot(patience=patience, allow_held=allow_held, once=True))
         loop = asyncio.create_task(daemon.loop())
         try:
             await asyncio.wait({asking, loop}, return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError
-from syncd.names import branch_fault, namespace_fault, repository_fault, tag_fault
+from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
 from syncd.store.base import SHA256_METADATA, Commit, Difference, ObjectInfo, digest_from_metadata
 from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
 from syncd.store.translate import Place, not_lakefs
@@ -166,9 +166,9 @@ class LakeFSAPI:
 
     async def create_tag(self, tag: str, commit_id: str) -> None:
         """See ``VersionStore.create_tag``."""
-        if fault := tag_fault(tag):
+        if faults := tag_faults(tag):
             raise PermanentStoreError(
-                f"The tag {tag!r} cannot be made", cause=fault.capitalize(), next_step="change snapshot.tag"
+                f"The tag {tag!r} cannot be made", cause=f"It {faults[0]}", next_step="change snapshot.tag"
             )
         try:
             await self._sdk.call(
@@ -188,7 +188,7 @@ class LakeFSAPI:
 
     async def tag_target(self, tag: str) -> str | None:
         """See ``VersionStore.tag_target``."""
-        if tag_fault(tag):
+        if tag_faults(tag):
             return None
         try:
             found = await self._sdk.call(

@@ -15,7 +15,7 @@ from syncd.errors import (
     NothingToCommitError,
     PermanentStoreError,
 )
-from syncd.names import branch_fault, namespace_fault, repository_fault, tag_fault
+from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
 from syncd.store.base import Commit, Difference, ObjectInfo
 
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ class MemoryRepository:
 
     def create_tag(self, tag: str, commit_id: str) -> None:
         """Create a tag; one that exists already at this very commit is fine."""
-        if fault := tag_fault(tag):
-            raise PermanentStoreError(f"The tag {tag!r} cannot be made", cause=fault)
+        if faults := tag_faults(tag):
+            raise PermanentStoreError(f"The tag {tag!r} cannot be made", cause=f"It {faults[0]}")
         target = self.resolve(commit_id)
         if self.tags.get(tag) == target:
             return

@@ -10,7 +10,7 @@ from syncd.planner.backoff import LONGEST, retry_at
 from syncd.planner.batching import next_batch
 from syncd.planner.decide import decide
 from syncd.planner.facts import Answer, Facts, Plan, Policies, Publish, Stage
-from tests.support.planning import NOW, any_facts, any_policies, due, failures, moments
+from tests.support.planning import NOW, any_facts, any_policies, due, failures
 
 
 def staged(plan: Plan) -> list[Stage]:
@@ -104,8 +104,8 @@ def test_no_change_waits_longer_than_max_wait(facts: Facts, policies: Policies) 
         assert published(decide(quiet, policies, NOW))
 
 
-@given(failures, moments)
-def test_a_failing_store_is_left_alone_but_not_forgotten(failure, now) -> None:
+@given(failures)
+def test_a_failing_store_is_left_alone_but_not_forgotten(failure) -> None:
     """The pause is at most a minute, or what the server asked for."""
     again = retry_at(failure)
     asked = failure.last_at + failure.retry_after if failure.retry_after else failure.last_at

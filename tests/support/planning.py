@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from syncd.model import Fingerprint, PendingChange
-from syncd.planner.facts import FailureFacts, Facts, Policies, RequestFacts, SourceFacts
+from syncd.planner.facts import Facts, FailureFacts, Policies, RequestFacts, SourceFacts
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 IMAGES = SourceFacts(name="images", prefix="images/", complete=True, settling=0)

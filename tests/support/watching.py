@@ -84,16 +84,12 @@ def make(root: Path, inventory: MemoryInventory | None = None, **settings: Any) 
         "cookie_dir": cookie_dir,
     }
     inventory = inventory or MemoryInventory()
-    source = FolderSource(
-        FolderSettings(root=root, **(values | settings)), inventory, clock=now, rng=random.Random(7)
-    )
+    source = FolderSource(FolderSettings(root=root, **(values | settings)), inventory, clock=now, rng=random.Random(7))
     return Watched(root, source, inventory)
 
 
 @contextlib.asynccontextmanager
-async def watched(
-    root: Path, inventory: MemoryInventory | None = None, **settings: Any
-) -> AsyncIterator[Watched]:
+async def watched(root: Path, inventory: MemoryInventory | None = None, **settings: Any) -> AsyncIterator[Watched]:
     """Run a source on a folder; errors of the run are raised at the end."""
     world = make(root, inventory, **settings)
     world.task = asyncio.create_task(world.source.run())

@@ -11,10 +11,10 @@ import io
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from syncd.committer import Committer
-from syncd.journal import Journal
+from syncd.journal import Journal, snapshots
 from syncd.model import Snapshot
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
@@ -41,7 +41,7 @@ class PretendedFolder:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
-    async def barrier(self, deadline: datetime) -> list[LeftOut]:
+    async def barrier(self, _deadline: datetime) -> list[LeftOut]:
         await self._world.look()
         return []
 
@@ -56,9 +56,7 @@ class PretendedFolder:
         self._world.to_recheck.add(key)
 
     def health(self) -> SourceHealth:
-        return SourceHealth(
-            name="images", available=self.available, complete=self.complete, scanning=False, settling=0
-        )
+        return SourceHealth(name="images", available=self.available, complete=self.complete, scanning=False, settling=0)
 
 
 class World:
@@ -75,7 +73,7 @@ class World:
         self.objects = MemoryObjectStore(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await self._start()
         return self
 
@@ -164,9 +162,7 @@ class World:
 
     async def snapshot(self, *, allow_held: bool = False, turns: int = 60) -> SnapshotAnswer:
         """Call for a snapshot and turn until it is answered."""
-        asking = asyncio.create_task(
-            self.engine.requests.snapshot(timeout=timedelta(days=1), allow_held=allow_held)
-        )
+        asking = asyncio.create_task(self.engine.requests.snapshot(patience=timedelta(days=1), allow_held=allow_held))
         while not asking.done() and not self.engine.requests.facts(self.now):
             await asyncio.sleep(0)  # until its barrier has passed
         for _ in range(turns):
@@ -181,6 +177,4 @@ class World:
         return {key: stored.content for key, stored in self.repository.tree(reference).items()}
 
     async def history(self) -> list[Snapshot]:
-        from syncd.journal import snapshots
-
         return await self.journal.read(lambda connection: list(snapshots.history(connection, limit=1000)))

@@ -11,10 +11,12 @@ import pytest
 from syncd.committer import INTENT, Committer
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, TransientStoreError
 from syncd.fingerprint import SetDigest
-from syncd.journal import Journal, tables
+from syncd.journal import Journal
 from syncd.model import Trigger
+from syncd.planner.facts import Stage
 from syncd.preparation import Preparation
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
+from syncd.uploader import Uploader
 from tests.support.observing import START, fingerprint, present
 from tests.unit.test_uploader import Files
 
@@ -54,11 +56,8 @@ class Desk:
         ).prepare()
 
     async def stage(self, **contents: bytes) -> None:
-        from syncd.planner.facts import Stage
-        from syncd.uploader import Uploader
-
         files = Files()
-        files.content = {f"images/{name}.png": content for name, content in contents.items()}
+        files.content = {name if "/" in name else f"images/{name}.png": content for name, content in contents.items()}
         await self.journal.record([present(key, content) for key, content in files.content.items()])
         uploader = Uploader(
             journal=self.journal,
@@ -96,17 +95,17 @@ async def test_a_snapshot_is_committed_merged_and_tagged(desk):
 
 
 async def test_the_commit_says_what_it_holds(desk):
-    await desk.journal.write(
-        tables.put_version, name="labels", sha256=fingerprint(b"t").sha256, rows=7, columns=2, accepted_at=START
-    )
-    await desk.stage(a=b"a")
+    await desk.journal.record_table("labels", present("tables/labels.csv", b"id"), rows=7, columns=2)
+    await desk.stage(a=b"a", **{"tables/labels.csv": b"id"})
     snapshot = await desk.publish()
     metadata = desk.repository.head("main").metadata
     digest = SetDigest()
     digest.add("images/a.png", fingerprint(b"a").sha256)
+    digest.add("tables/labels.csv", fingerprint(b"id").sha256)
     assert metadata["syncd.digest"] == digest.hexdigest() == snapshot.digest
     assert metadata["syncd.trigger"] == "quiet"
-    assert (metadata["syncd.added"], metadata["syncd.images"], metadata["syncd.bytes"]) == ("1", "1", "1")
+    assert (metadata["syncd.added"], metadata["syncd.images"], metadata["syncd.bytes"]) == ("2", "1", "3")
+    assert metadata["syncd.rows.labels"] == "7"
     assert metadata["syncd.observed_at"] == START.isoformat()
     assert len(metadata[INTENT]) == 32
     assert desk.repository.head("staging").metadata == metadata
@@ -162,7 +161,7 @@ async def test_a_taken_name_is_left_alone_and_another_is_used(desk):
 async def test_a_template_that_always_gives_one_name_ends_with_a_clear_error(desk):
     await desk.stage(a=b"a")
     desk.versions.fail_next("create_tag", ConflictStoreError("taken"), times=1000)
-    with pytest.raises(NeedsPersonStoreError, match="snapshot.tag"):
+    with pytest.raises(NeedsPersonStoreError, match=r"snapshot\.tag"):
         await desk.publish()
 
 

@@ -129,7 +129,7 @@ async def test_an_open_request_learns_that_only_a_person_can_help(world):
 async def test_an_open_request_learns_of_an_outage_when_its_time_runs_out(world):
     await filled(world, a=b"a")
     world.versions.fail_next("ensure_repository", TransientStoreError("connection refused"), times=99)
-    asking = asyncio.create_task(world.engine.requests.snapshot(timeout=timedelta(seconds=90), allow_held=False))
+    asking = asyncio.create_task(world.engine.requests.snapshot(patience=timedelta(seconds=90), allow_held=False))
     for _ in range(40):
         await asyncio.sleep(0.001)
         await world.turn()
@@ -176,7 +176,7 @@ async def test_changes_made_while_it_was_down_are_found(world):
 
 async def test_a_caller_that_hangs_up_is_forgotten(world):
     await filled(world, a=b"a")
-    asking = asyncio.create_task(world.engine.requests.snapshot(timeout=timedelta(days=1), allow_held=False))
+    asking = asyncio.create_task(world.engine.requests.snapshot(patience=timedelta(days=1), allow_held=False))
     while not world.engine.requests.facts(world.now):
         await asyncio.sleep(0.001)
     asking.cancel()

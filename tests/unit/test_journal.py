@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,9 +12,9 @@ import pytest
 
 from syncd.errors import JournalError
 from syncd.fingerprint import SetDigest
-from syncd.journal import Journal, adoption, migrate, pictures, snapshots, staging, tables
+from syncd.journal import Journal, adoption, migrate, pictures, problems, snapshots, staging
 from syncd.journal.journal import open_readonly
-from syncd.journal.staging import UNKNOWN, Staged
+from syncd.journal.staging import Staged
 from syncd.model import Problem, ProblemCode, Signature, Trigger
 from tests.support.observing import START, absent, fingerprint, present
 
@@ -203,18 +204,11 @@ async def test_a_snapshot_that_comes_to_nothing_is_forgotten_and_its_number_used
 
 
 async def test_row_counts_go_with_the_version_of_the_table_that_is_staged(journal):
-    await journal.record([present("tables/labels.csv", b"v1")])
-    for content, rows in ((b"v1", 3), (b"v2", 4)):
-        await journal.write(
-            tables.put_version,
-            name="labels",
-            sha256=fingerprint(content).sha256,
-            rows=rows,
-            columns=2,
-            accepted_at=START,
-        )
+    await journal.record_table("labels", present("tables/labels.csv", b"v1"), rows=3, columns=2)
     await stage_all(journal)
     assert (await journal.read(snapshots.summarise)).rows == {"labels": 3}
+    await journal.record_table("labels", present("tables/labels.csv", b"v2"), rows=4, columns=2)
+    assert (await journal.read(snapshots.summarise)).rows == {"labels": 3}  # the new version is not staged yet
 
 
 async def test_an_operation_that_fails_takes_no_other_with_it(journal):
@@ -223,8 +217,6 @@ async def test_an_operation_that_fails_takes_no_other_with_it(journal):
     def broken(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE state SET live_images = 5")
         raise ValueError("mine alone")
-
-    import asyncio
 
     results = await asyncio.gather(
         journal.record([present("images/a.png", b"a")]),
@@ -252,8 +244,6 @@ async def test_problems_keep_their_since_while_they_stand(journal):
     await journal.set_problems("images", [problem(ProblemCode.SYMLINK)])
     await journal.set_problems("images", [problem(ProblemCode.SYMLINK, LATER)])
     with open_readonly(journal.path.parent) as connection:
-        from syncd.journal import problems
-
         (standing,) = problems.standing(connection, limit=10)
         assert standing.since == START
         assert problems.counts(connection) == {"images": {"symlink": 1}}

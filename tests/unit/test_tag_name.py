@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.planner.tag_name import render_tag, tag_faults, template_faults
+from syncd.names import tag_faults
+from syncd.planner.tag_name import render_tag, template_faults
 
 MOMENT = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
 
