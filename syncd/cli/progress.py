@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncd.cli.common import messages
+from syncd.cli.show import size
 from syncd.errors import JournalError
 from syncd.journal import pictures
 from syncd.journal.journal import open_readonly
@@ -21,37 +23,44 @@ LOOK_EVERY_S = 0.5
 
 
 class UploadProgress:
-    """Objects and bytes acknowledged, beside what the journal says is still to come."""
+    """Objects and bytes acknowledged, their rate, and the time left by what the journal says is still to come."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
+        self._state_dir, self._started = state_dir, time.monotonic()
         self._objects, self._bytes = 0, 0
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("uploading"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[size]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             console=messages,
             transient=True,
             disable=not messages.is_terminal,
         )
-        self._task = self._bar.add_task("uploading", total=None, size="")
+        self._task = self._bar.add_task("uploading", total=None, rate="")
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self._bar.start()
+        self._following = asyncio.create_task(self._follow())
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._following.cancel()
         self._bar.stop()
 
     def acknowledged(self, objects: int, size_bytes: int) -> None:
         """Count what arrived; called in the event loop for each change."""
         self._objects += objects
         self._bytes += size_bytes
-        if not self._bar.disable and self._objects % 64 == 1:
-            self._bar.update(self._task, total=self._objects + waiting(self._state_dir))
-        self._bar.update(self._task, completed=self._objects, size=f"{self._bytes / 1e6:.1f} MB")
+
+    async def _follow(self) -> None:
+        while not self._bar.disable:
+            still = await asyncio.to_thread(waiting, self._state_dir)
+            elapsed_s = time.monotonic() - self._started
+            rate = f"{self._objects / elapsed_s:.0f}/s, {size(self._bytes / elapsed_s)}/s"
+            self._bar.update(self._task, completed=self._objects, total=self._objects + still, rate=rate)
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def waiting(state_dir: Path) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def size(count: int) -> str:
+def size(count: float) -> str:
     """Return a number of bytes as people read it: "1.2 MB"."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):

@@ -66,7 +66,7 @@ async def _snapshot(settings: Settings, timeout_s: float, *, allow_held: bool) -
 async def _sync(settings: Settings, timeout_s: float, *, allow_held: bool) -> Mapping[str, Any]:
     from syncd.service.run import sync_once
 
-    with UploadProgress(settings.service.state_dir) as progress:
+    async with UploadProgress(settings.service.state_dir) as progress:
         return await sync_once(
             settings, patience=timedelta(seconds=timeout_s), allow_held=allow_held, progress=progress.acknowledged
         )

@@ -59,9 +59,11 @@ class Engine:
 
     async def answer(self, request_id: int, held_back: str) -> None:
         """Answer a snapshot call: with the newest snapshot and what lakeFS refused, or with what is held."""
+        revision = self.requests.revision_of(request_id)
+        if revision is None:
+            return  # the caller has gone away
         snapshot = None if held_back else await self.journal.latest_snapshot()
-        standing = await self.journal.standing(count_up_to=1)
-        blocked = await self.journal.read(staging.blocked_up_to, standing.revision, MOST_NAMED)
+        blocked = await self.journal.read(staging.blocked_up_to, revision, MOST_NAMED)
         refused = [LeftOut(path=key, reason=STILL_CHANGING if changing else REFUSED) for key, changing in blocked]
         self.requests.answer(request_id, snapshot, held=held_back, refused=refused)
 

@@ -86,6 +86,11 @@ class SnapshotRequests:
         waiting = [request for request in self._open.values() if not request.future.done()]
         return tuple(replace(request.facts, expired=now >= request.deadline) for request in waiting)
 
+    def revision_of(self, request_id: int) -> int | None:
+        """Return up to which observation a call waits; None if it has gone away."""
+        request = self._open.get(request_id)
+        return None if request is None else request.facts.revision
+
     def answer(self, request_id: int, snapshot: Snapshot | None, *, held: str, refused: Sequence[LeftOut]) -> None:
         """Give a call its answer; one that has gone away is no matter."""
         request = self._open.get(request_id)

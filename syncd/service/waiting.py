@@ -26,7 +26,9 @@ async def wait_for(engine: Engine, plan: Plan, stopping: asyncio.Event) -> None:
 def _timeout_s(engine: Engine, plan: Plan) -> float:
     now = engine.clock()
     moments = [moment for moment in (plan.wake_at, engine.requests.next_deadline()) if moment is not None]
-    until_next = min(((moment - now).total_seconds() for moment in moments), default=LONGEST_S)
+    ahead = [span for moment in moments if (span := (moment - now).total_seconds()) > 0]
+    until_next = min(ahead, default=LONGEST_S)
     healths = [source.health() for source in engine.sources]
     restless = any(health.scanning or health.settling or not health.complete for health in healths)
-    return max(0.01, min(until_next, RESTLESS_S if restless else LONGEST_S))
+    overdue = len(ahead) < len(moments)  # its moment has come, and something else still holds it back
+    return min(until_next, RESTLESS_S if restless or overdue else LONGEST_S)
