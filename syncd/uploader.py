@@ -8,15 +8,14 @@ concurrency: small bodies are read just ahead of the senders, large ones are str
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
-from syncd.errors import ContentChangedStoreError, NeedsPersonStoreError, StoreError, SyncdError, TransientStoreError
+from syncd.bodies import Loaded, chunks, load
+from syncd.errors import ContentChangedStoreError, NeedsPersonStoreError, StoreError, TransientStoreError
 from syncd.journal.staging import UNKNOWN, Staged
 from syncd.model import IMAGES, Problem, ProblemCode
 from syncd.planner.backoff import retry_object_in
@@ -26,35 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
+    from syncd.bodies import Contents
     from syncd.journal import Journal
-    from syncd.model import Fingerprint, PendingChange
+    from syncd.model import PendingChange
     from syncd.planner.facts import Stage
     from syncd.store.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
 
-SMALL_BYTES = 1 << 20  # up to this, a body is read and checked before it is sent
-CHUNK_FILES = 32  # read in one thread job
-CHUNK_BYTES = 4 << 20
-ACKNOWLEDGE_EVERY = 500  # outcomes to one journal transaction
+ACKNOWLEDGE_EVERY = 250  # outcomes to one journal transaction
 GIVE_UP_AFTER = 16  # transient failures in a row: the store is down, not one object odd
 CHANGING_PAUSE = timedelta(seconds=1)  # before a file that changed is tried again, should the source not speak up
 AT_ONCE = 3  # a transient failure is tried again so often before the object has to wait
-
-
-class Contents(Protocol):
-    """Where bodies come from: the sources, by key."""
-
-    def open(self, key: str) -> BinaryIO:
-        """Open the file behind a key; blocks.
-
-        Raises:
-            OSError: It is gone or cannot be read.
-            SourceUnavailableError: Its source is gone.
-        """
-
-    def recheck(self, key: str) -> None:
-        """Ask the source to look at this key again: it was not as observed."""
 
 
 @dataclass(kw_only=True)
@@ -67,13 +49,6 @@ class BatchOutcome:
     changed_under_way: int = 0  # discarded; observed anew
     refused: int = 0  # objects that lakeFS did not take; each is named as a problem
     error: StoreError | None = None  # why the rest of the batch was given up
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    change: PendingChange
-    fingerprint: Fingerprint
-    body: bytes | BinaryIO | None  # None: the file is not what was observed any more
 
 
 class Uploader:
@@ -101,7 +76,7 @@ class Uploader:
             prefix: Put in front of every key.
             concurrency: Requests in flight.
             clock: The time now, in UTC.
-            progress: Called with the objects and bytes of each acknowledged change.
+            progress: Called with the objects and bytes that were acknowledged since the last call.
         """
         self._journal, self._objects, self._contents = journal, objects, contents
         self._check_branch, self._prefix, self._concurrency = check_branch, prefix, concurrency
@@ -130,45 +105,28 @@ class Uploader:
         return run.outcome
 
     async def _put_all(self, puts: Sequence[PendingChange], run: _Run) -> None:
-        ready: asyncio.Queue[_Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
+        ready: asyncio.Queue[Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
         senders = min(self._concurrency, len(puts))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(senders):
                     group.create_task(self._send(ready, run))
-                for chunk in _chunks(puts):
+                for chunk in chunks(puts):
                     if self._stopping or run.outcome.error is not None:
                         break
-                    for loaded in await asyncio.to_thread(self._load, chunk):
+                    for loaded in await asyncio.to_thread(load, self._contents, chunk):
                         await ready.put(loaded)
                 for _ in range(senders):
                     await ready.put(None)
         finally:
             while not ready.empty():
-                _close(ready.get_nowait())
+                if (left := ready.get_nowait()) is not None:
+                    left.close()
 
-    def _load(self, chunk: Sequence[PendingChange]) -> list[_Loaded]:
-        return [self._load_one(change) for change in chunk]
-
-    def _load_one(self, change: PendingChange) -> _Loaded:
-        fingerprint = change.fingerprint
-        if fingerprint is None:
-            raise AssertionError("a put has a content")
-        try:
-            body = self._contents.open(change.key)
-        except (OSError, SyncdError):
-            return _Loaded(change, fingerprint, None)
-        if fingerprint.size_bytes > SMALL_BYTES:
-            return _Loaded(change, fingerprint, body)  # its ETag tells whether it was the same
-        with body:
-            content = body.read(SMALL_BYTES + 1)
-        same = hashlib.sha256(content).digest() == fingerprint.sha256
-        return _Loaded(change, fingerprint, content if same else None)
-
-    async def _send(self, ready: asyncio.Queue[_Loaded | None], run: _Run) -> None:
+    async def _send(self, ready: asyncio.Queue[Loaded | None], run: _Run) -> None:
         while (loaded := await ready.get()) is not None:
             if self._stopping or run.outcome.error is not None:
-                _close(loaded)
+                loaded.close()
             elif loaded.body is None:
                 self._discard(loaded.change, run)
             else:
@@ -176,7 +134,7 @@ class Uploader:
             if len(run.done) >= ACKNOWLEDGE_EVERY:
                 await self._acknowledge(run)
 
-    async def _send_one(self, loaded: _Loaded, body: bytes | BinaryIO, run: _Run) -> None:
+    async def _send_one(self, loaded: Loaded, body: bytes | BinaryIO, run: _Run) -> None:
         key, fingerprint = loaded.change.key, loaded.fingerprint
         try:
             await self._objects.put(self._prefix + key, body, fingerprint, content_type(key))
@@ -189,9 +147,8 @@ class Uploader:
                 await self._journal.clear_problems(source, [path])
             run.outcome.uploaded += 1
             run.outcome.sent_bytes += fingerprint.size_bytes
-            self._progress(1, fingerprint.size_bytes)
         finally:
-            _close(loaded)
+            loaded.close()
 
     def _discard(self, change: PendingChange, run: _Run) -> None:
         """The file changed since it was observed: this content is never sent; the source looks again."""
@@ -221,7 +178,6 @@ class Uploader:
             else:
                 run.succeeded(key, None, None)
                 run.outcome.deleted += 1
-                self._progress(1, 0)
 
     async def _find_out(self, run: _Run) -> None:
         """Ask the branch what it holds at the keys whose request failed."""
@@ -271,6 +227,8 @@ class Uploader:
         done, run.done = [*run.done, *rest], []
         if done:
             await self._journal.finish_in_batch(done, self._clock())
+            sent = [outcome for outcome in done if outcome.sent]
+            self._progress(len(sent), sum(outcome.size_bytes or 0 for outcome in sent))
 
 
 @dataclass
@@ -306,20 +264,6 @@ class _Run:
         )
 
 
-def _chunks(puts: Sequence[PendingChange]) -> list[list[PendingChange]]:
-    """Group puts for reading: each group is bounded in files and bytes, large files stand alone."""
-    chunks: list[list[PendingChange]] = [[]]
-    size = 0
-    for change in puts:
-        own = change.fingerprint.size_bytes if change.fingerprint else 0
-        if chunks[-1] and (len(chunks[-1]) == CHUNK_FILES or size + own > CHUNK_BYTES):
-            chunks.append([])
-            size = 0
-        chunks[-1].append(change)
-        size += own
-    return chunks
-
-
 def _source_and_path(key: str) -> tuple[str, str]:
     if key.startswith(IMAGES):
         return "images", key.removeprefix(IMAGES)
@@ -336,12 +280,6 @@ def _held(change: PendingChange, info: ObjectInfo | None) -> tuple[bytes | None,
     if info.sha256 is None or lying:
         return UNKNOWN, None
     return info.sha256, info.size_bytes
-
-
-def _close(loaded: _Loaded | None) -> None:
-    if loaded is not None and loaded.body is not None and not isinstance(loaded.body, bytes):
-        with contextlib.suppress(OSError):
-            loaded.body.close()
 
 
 def _log_batch(number: int, outcome: BatchOutcome) -> None:

@@ -71,7 +71,7 @@ def _problems(problems: Sequence[Mapping[str, Any]], counts: Mapping[str, Mappin
         return
     say(f"not synced: {total}")
     for problem in problems:
-        say(f"  {problem['source']}/{problem['path']}: {problem['code']}: {problem['detail']}")
+        say(f"  {problem['source']}: {problem['path']}: {problem['code']}: {problem['detail']}")
     if total > len(problems):
         say(f"  … and {total - len(problems)} more")
 

@@ -25,14 +25,15 @@ def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging
         level: Of the logging module; lower levels are dropped.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    renderer: Processor = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if console:  # tracebacks come as text, so that they are redacted like the rest
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
     ]
-    if not console:
-        shared.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*shared, Redaction(secrets), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -43,7 +44,7 @@ def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging
 
 
 class Redaction:
-    """Replaces secrets in every text value of a line."""
+    """Replaces secrets in every value of a line, however deep."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = [secret for secret in secrets if secret]
@@ -53,11 +54,16 @@ class Redaction:
         return {key: self._clean(value) for key, value in event.items()}
 
     def _clean(self, value: object) -> object:
-        if not isinstance(value, str):
+        if value is None or isinstance(value, bool | int | float):
             return value
+        if isinstance(value, dict):
+            return {self._clean(key): self._clean(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(item) for item in value]
+        text = str(value)
         for secret in self._secrets:
-            value = value.replace(secret, HIDDEN)
-        return value
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
 def _route_standard_logging(shared: list[Processor], renderer: Processor, secrets: Iterable[str]) -> None:

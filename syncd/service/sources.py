@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from syncd.sources.csv_file import CsvTable
 from syncd.sources.folder import FolderSource
-from syncd.sources.settings import FolderSettings
+from syncd.sources.settings import FolderSettings, TableSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -39,7 +40,8 @@ def make_sources(
         clock=clock,
         rng=random.Random(),  # noqa: S311 - jitter, not a secret
     )
-    return [folder]
+    tables = [CsvTable(told, journal, clock=clock) for told in table_settings(settings)]
+    return [folder, *tables]
 
 
 def folder_settings(settings: Settings, cookie_dir: Path | None = None) -> FolderSettings:
@@ -56,3 +58,18 @@ def folder_settings(settings: Settings, cookie_dir: Path | None = None) -> Folde
         prefix=settings.lakefs.prefix,
         max_object_bytes=settings.upload.max_object_bytes,
     )
+
+
+def table_settings(settings: Settings) -> Iterator[TableSettings]:
+    """Yield what each table's source is told."""
+    for table in settings.tables:
+        if table.csv is not None:
+            yield TableSettings(
+                name=table.name,
+                path=table.csv,
+                key=table.key,
+                image_column=table.image_column,
+                settle_seconds=settings.source.settle_seconds,
+                poll_seconds=table.poll_seconds,
+                events=settings.source.watch != "polling",
+            )

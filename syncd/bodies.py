@@ -1,0 +1,84 @@
+"""What is to be sent, read just ahead of the senders: small files whole and checked, large ones as open files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from syncd.errors import SyncdError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syncd.model import Fingerprint, PendingChange
+
+SMALL_BYTES = 1 << 20  # up to this, a body is read and checked before it is sent
+CHUNK_FILES = 32  # read in one thread job
+CHUNK_BYTES = 4 << 20
+
+
+class Contents(Protocol):
+    """Where bodies come from: the sources, by key."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the file behind a key; blocks.
+
+        Raises:
+            OSError: It is gone or cannot be read.
+            SourceUnavailableError: Its source is gone.
+        """
+
+    def recheck(self, key: str) -> None:
+        """Ask the source to look at this key again: it was not as observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One change with its body, ready to be sent."""
+
+    change: PendingChange
+    fingerprint: Fingerprint
+    body: bytes | BinaryIO | None  # None: the file is not what was observed any more
+
+    def close(self) -> None:
+        """Give back what is open."""
+        if self.body is not None and not isinstance(self.body, bytes):
+            with contextlib.suppress(OSError):
+                self.body.close()
+
+
+def load(contents: Contents, chunk: Sequence[PendingChange]) -> list[Loaded]:
+    """Read or open the bodies of a chunk; blocks."""
+    return [_load_one(contents, change) for change in chunk]
+
+
+def _load_one(contents: Contents, change: PendingChange) -> Loaded:
+    fingerprint = change.fingerprint
+    if fingerprint is None:
+        raise AssertionError("a put has a content")
+    try:
+        body = contents.open(change.key)
+    except (OSError, SyncdError):
+        return Loaded(change, fingerprint, None)
+    if fingerprint.size_bytes > SMALL_BYTES:
+        return Loaded(change, fingerprint, body)  # its ETag tells whether it was the same
+    with body:
+        content = body.read(SMALL_BYTES + 1)
+    same = hashlib.sha256(content).digest() == fingerprint.sha256
+    return Loaded(change, fingerprint, content if same else None)
+
+
+def chunks(puts: Sequence[PendingChange]) -> list[list[PendingChange]]:
+    """Group puts for reading: each group is bounded in files and bytes, large files stand alone."""
+    chunks: list[list[PendingChange]] = [[]]
+    size = 0
+    for change in puts:
+        own = change.fingerprint.size_bytes if change.fingerprint else 0
+        if chunks[-1] and (len(chunks[-1]) == CHUNK_FILES or size + own > CHUNK_BYTES):
+            chunks.append([])
+            size = 0
+        chunks[-1].append(change)
+        size += own
+    return chunks
