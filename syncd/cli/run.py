@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 
 from syncd.cli.common import ConfigOption, configured
+from syncd.errors import EXIT_DONE
 
 
 def run(config: ConfigOption = None) -> None:
@@ -13,3 +16,6 @@ def run(config: ConfigOption = None) -> None:
     from syncd.service import run as service
 
     asyncio.run(service.run(configured(config, log_level=logging.INFO).settings))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_DONE)  # a call to lakeFS that hangs in a thread must not hold up the end

@@ -77,8 +77,16 @@ class SnapshotRequests:
             self._open.pop(facts.id, None)
 
     async def _barrier(self, deadline: datetime, *, once: bool) -> list[LeftOut]:
-        calls = [source.scan_once(deadline) if once else source.barrier(deadline) for source in self._sources]
-        answers = await asyncio.gather(*calls)
+        calls = [
+            asyncio.ensure_future(source.scan_once(deadline) if once else source.barrier(deadline))
+            for source in self._sources
+        ]
+        try:
+            answers = await asyncio.gather(*calls)
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
         return [left_out for answer in answers for left_out in answer]
 
     def facts(self, now: datetime) -> tuple[RequestFacts, ...]:

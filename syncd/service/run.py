@@ -44,9 +44,12 @@ async def run(settings: Settings) -> None:
             loop = asyncio.create_task(daemon.loop())
             _stop_on_signals(daemon, loop)
             log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
-            await _until_done(loop)
-            for task in background:
-                task.cancel()
+            try:
+                await _until_done(loop)
+            finally:
+                for task in (*background, loop):
+                    task.cancel()
+                await asyncio.gather(loop, return_exceptions=True)
     log.info("stopped")
 
 
