@@ -11,7 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -19,7 +19,7 @@ from syncd.errors import JournalError
 from syncd.journal import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -238,6 +238,16 @@ def translated(error: Exception, path: Path) -> JournalError:
         cause="permissions, or a file system without locks (NFS)",
         next_step=f"ls -ld {path.parent} {path}",
     )
+
+
+@contextmanager
+def one_read(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Let everything read inside see the journal as it stands at one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield connection
+    finally:
+        connection.execute("COMMIT")
 
 
 def copy(path: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from syncd.journal import adoption, observations, pictures, problems, snapshots, staging, tables
-from syncd.journal.database import Database, copy, open_for_reading, translated
+from syncd.journal.database import Database, copy, one_read, open_for_reading, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,10 +48,14 @@ class Journal:
         await self._database.__aexit__(*exc_info)
 
     async def read(self, query: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Run one of this room's read functions in a thread: ``await journal.read(pictures.counts)``."""
+        """Run one of this room's read functions in a thread, as of one moment.
+
+        As in ``await journal.read(pictures.counts)``.
+        """
 
         def run() -> T:
-            return query(self._database.reader(), *args, **kwargs)
+            with one_read(self._database.reader()) as connection:
+                return query(connection, *args, **kwargs)
 
         return await asyncio.to_thread(run)
 
@@ -161,7 +165,7 @@ class Journal:
 
 @contextmanager
 def open_readonly(state_dir: Path) -> Iterator[sqlite3.Connection]:
-    """Open the journal of a state directory for reading, for commands that look beside a running daemon.
+    """Open the journal of a state directory for reading, as of one moment; beside a running daemon, too.
 
     Raises:
         JournalError: There is none, or it cannot be read.
@@ -169,7 +173,8 @@ def open_readonly(state_dir: Path) -> Iterator[sqlite3.Connection]:
     path = state_dir / FILE_NAME
     with closing(open_for_reading(path)) as connection:
         try:
-            yield connection
+            with one_read(connection):
+                yield connection
         except sqlite3.Error as error:
             raise translated(error, path) from error
 

@@ -65,19 +65,15 @@ _SNAPSHOTS = "SELECT coalesce(max(sequence), 0) + 1, max(CASE WHEN step = 'tagge
 
 
 def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
-    """Return what the planner needs, in one consistent read."""
-    connection.execute("BEGIN")
-    try:
-        revision, last_change_at, live_images = connection.execute(
-            "SELECT revision, last_change_at, live_images FROM state"
-        ).fetchone()
-        (waiting_since,) = connection.execute(_WAITING).fetchone()
-        (uncommitted,) = connection.execute(_UNCOMMITTED, (count_up_to,)).fetchone()
-        (uncertain,) = connection.execute(_UNCERTAIN).fetchone()
-        (changing_revision,) = connection.execute(_CHANGING).fetchone()
-        next_sequence, last_snapshot_at = connection.execute(_SNAPSHOTS).fetchone()
-    finally:
-        connection.execute("COMMIT")
+    """Return what the planner needs."""
+    revision, last_change_at, live_images = connection.execute(
+        "SELECT revision, last_change_at, live_images FROM state"
+    ).fetchone()
+    (waiting_since,) = connection.execute(_WAITING).fetchone()
+    (uncommitted,) = connection.execute(_UNCOMMITTED, (count_up_to,)).fetchone()
+    (uncertain,) = connection.execute(_UNCERTAIN).fetchone()
+    (changing_revision,) = connection.execute(_CHANGING).fetchone()
+    next_sequence, last_snapshot_at = connection.execute(_SNAPSHOTS).fetchone()
     return Standing(
         revision=revision,
         last_change_at=to_time_or_none(last_change_at),

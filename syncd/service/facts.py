@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.journal import staging
+from syncd.journal.look import look_for_plan
 from syncd.model import IMAGES, TABLES
 from syncd.planner.facts import Facts, SourceFacts
 
@@ -19,20 +19,21 @@ COUNT_UP_TO = 1_000_000  # where snapshot.max_changes is off, nobody needs the e
 
 
 async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: FailureFacts | None) -> Facts:
-    """Return the facts at this time; costs a handful of index look-ups."""
+    """Return the facts at this time; costs one read of the journal, a handful of index look-ups."""
     # The calls first: what a call asked for is in the journal before the call is, so that it is in what is read next.
     requests = engine.requests.facts(now)
     journal, policies = engine.journal, engine.policies
-    standing = await journal.standing(count_up_to=policies.max_changes or COUNT_UP_TO)
-    puts, deletes = await journal.due(now, policies.batch_objects)
-    opened = await journal.open_snapshot()
+    look = await journal.read(
+        look_for_plan, now, limit=policies.batch_objects, count_up_to=policies.max_changes or COUNT_UP_TO
+    )
+    standing = look.standing
     return Facts(
         prepared=prepared,
-        open_snapshot=opened is not None,
+        open_snapshot=look.open_snapshot is not None,
         sources=tuple(source_facts(source) for source in engine.sources),
-        due_puts=puts,
-        due_deletes=deletes,
-        blocked_until=await journal.read(staging.blocked_until, now),
+        due_puts=look.puts,
+        due_deletes=look.deletes,
+        blocked_until=look.blocked_until,
         changing_revision=standing.changing_revision,
         uncertain=standing.uncertain,
         uncommitted=standing.uncommitted,
