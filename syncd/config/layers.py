@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "environment"
 VARIABLE_PREFIX = "SYNCD_"
-RESERVED_VARIABLES = frozenset({"SYNCD_CONFIG", "SYNCD_LAKEFS_BINARY"})
+RESERVED_VARIABLES = frozenset({"SYNCD_CONFIG", "SYNCD_LAKEFS_BINARY", "SYNCD_LAKECTL_BINARY"})
 
 # what Kubernetes sets in each pod when a Service is named "syncd"; none of it can be a key
 _KUBERNETES = re.compile(r"SYNCD_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")

@@ -60,6 +60,17 @@ class Inventory(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableFacts:
+    """What the last accepted version of a table file holds."""
+
+    name: str
+    sha256: bytes  # of the file
+    rows: int  # without the header
+    columns: int
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """A path that was still changing, or could not be read, when a barrier's time ran out."""
 

@@ -97,7 +97,9 @@ class FolderSource:
         waiting = asyncio.create_task(self.barrier(deadline))
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            return await (waiting if waiting.done() else running) or ()
+            if not waiting.done():
+                running.result()  # raises: it ends only by an error
+            return await waiting
         finally:
             for task in (waiting, running):
                 task.cancel()
@@ -121,6 +123,11 @@ class FolderSource:
             degraded=session.looking.degraded if session is not None else "",
             skipped=self._problems.counts(),
         )
+
+    @property
+    def event_losses(self) -> int:
+        """How often events were lost, and made up for by a listing, since the root was last found."""
+        return self._session.looking.losses if self._session is not None else 0
 
     def request_rescan(self) -> None:
         """List everything soon, whether or not there are hints."""

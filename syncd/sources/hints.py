@@ -29,8 +29,8 @@ class Hints:
         most_waiting: The bound.
     """
 
-    def __init__(self, wake: Callable[[], object], *, most_waiting: int = MOST_WAITING) -> None:
-        self._wake, self._most_waiting = wake, most_waiting
+    def __init__(self, wake: Callable[[], object], *, most_waiting: int | None = None) -> None:
+        self._wake, self._most_waiting = wake, most_waiting or MOST_WAITING
         self._lock = threading.Lock()
         self._waiting, self._woken = Taken(), False
 

@@ -32,7 +32,7 @@ class Verdict:
     """Whether a path is synced, and the rule that says so."""
 
     kept: bool
-    rule: str  # 'included by "*.jpg"', 'exclude pattern "*.bak"', '.syncdignore line 3: "drafts/"', 'built-in: …'
+    rule: str  # 'include pattern "*.jpg"', 'exclude pattern "*.bak"', '.syncdignore line 3: "drafts/"', 'built-in: …'
 
 
 class _Patterns:
@@ -90,7 +90,7 @@ class Rules:
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str], ignore_lines: Sequence[str] = ()) -> None:
-        self._include = _Patterns(include, "included by")
+        self._include = _Patterns(include, "include pattern")
         self._exclude = _Patterns(exclude, "exclude pattern")
         self._ignore = _Patterns(ignore_lines, IGNORE_FILE + " line {line}:")
         self._all = any(pattern in {"*", "**"} for pattern in include)

@@ -124,7 +124,7 @@ class Pending:
         entry = self._entries.get(path)
         if entry is not None and entry.phase is Phase.READING:
             entry.again = True
-        elif entry is not None:
+        elif entry is not None and path not in self._doubted:  # else this look began before the doubt (rule 2)
             self._remove(path)
 
     def doubt_reading(self, directory: str) -> None:

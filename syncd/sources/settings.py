@@ -1,4 +1,4 @@
-"""What a folder source is told; plain values, so that the configuration's models stay outside."""
+"""What a source is told; plain values, so that the configuration's models stay outside."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ class FolderSettings:
     cookie_dir: Path | None = None  # an existing directory of syncd's own; None: barriers list everything
     prefix: str = ""  # of the keys on the branch
     max_object_bytes: int = 5 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSettings:
+    """One table in a CSV file."""
+
+    name: str  # its key is tables/NAME.csv
+    path: Path
+    key: str  # the column whose value names a row
+    image_column: str | None = None  # a further column that must be there
+    settle_seconds: float = 2.0
+    poll_seconds: float = 10.0  # how often the file is looked at without an event
+    events: bool = True  # whether to watch its folder, so that changes are seen before the next poll

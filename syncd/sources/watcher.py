@@ -199,7 +199,7 @@ def _start_reader() -> Any:
         # Here, since the import fails where there is no inotify; untyped, since its types are for Linux only.
         from watchdog.observers.inotify_c import InotifyFD  # noqa: PLC0415
     except Exception as error:  # its own error class comes from the module that cannot be imported
-        raise WatchUnavailableError("this system has no inotify") from error
+        raise WatchUnavailableError(f"inotify cannot be used on this system: {error}") from error
     reader = InotifyFD()
     reader.start()
     return reader

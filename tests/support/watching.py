@@ -60,7 +60,9 @@ class Watched:
             while not reached():
                 await asyncio.sleep(0.005)
 
-    def keys(self) -> set[str]:
+    @property
+    def recorded(self) -> set[str]:
+        """The live keys."""
         return set(self.inventory.contents())
 
     def on_disk(self, suffixes: tuple[str, ...] = (".jpg", ".png")) -> dict[str, bytes]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
-import threading
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from syncd.errors import JournalError, SourceUnavailableError
-from syncd.sources.base import LeftOut
 from tests.support.memory_inventory import MemoryInventory
-from tests.support.watching import Watched, make, now, sha256, watched, write, write_old
+from tests.support.watching import sha256, watched, write, write_old
 
 
 @pytest.fixture
@@ -83,7 +78,7 @@ async def test_renames_and_moves_of_files_and_folders(root: Path, tmp_path: Path
         write(tmp_path / "outside/tree/w.jpg", b"w")
         await world.barrier()
         assert world.inventory.contents() == world.on_disk()
-        assert len(world.keys()) == 6
+        assert len(world.recorded) == 6
 
 
 async def test_a_touch_records_the_new_signature_and_no_change(root: Path) -> None:
@@ -158,7 +153,7 @@ async def test_a_file_replaced_by_a_folder_and_back(root: Path) -> None:
         (root / "x.jpg").unlink()
         write(root / "x.jpg/inner.jpg", b"inner")
         await world.barrier()
-        assert world.keys() == {"images/x.jpg/inner.jpg"}
+        assert world.recorded == {"images/x.jpg/inner.jpg"}
 
         shutil.rmtree(root / "x.jpg")
         write(root / "x.jpg", b"file again")
@@ -180,7 +175,7 @@ async def test_folders_that_appear_faster_than_watches_lose_nothing(root: Path) 
         await world.barrier()
 
         assert world.inventory.contents() == world.on_disk()
-        assert len(world.keys()) == 301
+        assert len(world.recorded) == 301
 
 
 async def test_a_burst_past_all_bounds_loses_nothing(root: Path) -> None:
@@ -198,4 +193,4 @@ async def test_a_burst_past_all_bounds_loses_nothing(root: Path) -> None:
         await asyncio.to_thread(burst)
         assert await world.barrier() == []
 
-        assert len(world.keys()) == 20_001
+        assert len(world.recorded) == 20_001

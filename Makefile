@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` and `make test`. Both need Python 3.11+, make and git, and bring the rest.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check coverage bench clean
+
+# two servers and the daemons under test at a time: more only helps where there are more cores than two
+WORKERS ?= 2
+# such as ARGS=--keep for demo, ARGS="-k planner" for test
+ARGS ?=
+
+# uv brings certificates of its own; where the system has some, a company's may be among them (two names: uv changed it)
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+PLANNER_TESTS := $(wildcard tests/unit/test_planner_*.py) tests/unit/test_tag_name.py tests/property/test_decide.py
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+setup: ## create .venv from uv.lock; quick when there is nothing to do
+	@scripts/bootstrap.sh
+
+demo: setup ## run the main job on real images against a real lakeFS server (ARGS=--keep leaves it running)
+	@$(BIN)/syncd demo $(ARGS)
+
+test: setup check coverage ## all checks and tests; the first run builds lakeFS, which takes some minutes
+	@$(BIN)/syncd lakefs path
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check: setup ## style, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(PYTEST) -q tests/unit/test_import_rules.py
+
+coverage: export COVERAGE_FILE := .coverage-planner
+coverage: setup ## every branch of the planner is tested
+	$(BIN)/coverage run --source=syncd/planner -m pytest -q $(PLANNER_TESTS)
+	$(BIN)/coverage report --fail-under=100
+
+bench: setup ## how fast it is, beside lakectl local on the same server
+	$(BIN)/python bench/run.py $(ARGS)
+
+clean: ## remove the environment and everything made by tests; the lakeFS in your cache stays
+	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	find syncd tests bench -name __pycache__ -prune -exec rm -rf {} +

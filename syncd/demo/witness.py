@@ -1,0 +1,73 @@
+"""Reads snapshots back with boto3 alone, and compares them byte for byte. No code of syncd's takes part."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+READERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to read, as any S3 client needs it."""
+
+    endpoint: str
+    access_key_id: str
+    secret_access_key: str
+    repository: str
+
+
+def read(address: Address, tag: str) -> dict[str, bytes]:
+    """Return every object of a tag: its path below the tag, and its bytes."""
+    client = _client(address)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.repository, Prefix=f"{tag}/")
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def fetch(key: str) -> bytes:
+        body: bytes = client.get_object(Bucket=address.repository, Key=key)["Body"].read()
+        return body
+
+    with ThreadPoolExecutor(READERS) as readers:
+        bodies = list(readers.map(fetch, keys))
+    client.close()
+    return {key.removeprefix(f"{tag}/"): body for key, body in zip(keys, bodies, strict=True)}
+
+
+def differences(found: Mapping[str, bytes], states: Sequence[Mapping[str, bytes]]) -> list[str]:
+    """Return in words where a snapshot differs from what the folder held.
+
+    Args:
+        found: The snapshot.
+        states: What the folder held at that moment; the state before and the one after, if it was made between.
+    """
+    faults = []
+    for path in sorted(found.keys() | {path for state in states for path in state}):
+        allowed = [state.get(path) for state in states]
+        if found.get(path) in allowed:
+            continue
+        if path not in found:
+            faults.append(f"{path} is missing")
+        elif not any(allowed):
+            faults.append(f"{path} should not be there")
+        else:
+            faults.append(f"{path} has other bytes")
+    return faults
+
+
+def _client(address: Address) -> Any:
+    import boto3  # noqa: PLC0415 - an extra, and slow to import
+    from botocore.config import Config  # noqa: PLC0415
+
+    return boto3.client(
+        "s3",
+        endpoint_url=address.endpoint,
+        aws_access_key_id=address.access_key_id,
+        aws_secret_access_key=address.secret_access_key,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}, max_pool_connections=READERS),
+    )

@@ -1,0 +1,65 @@
+"""A dataset for each test, on the shared server or the test's own, and a random generator that prints its seed."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.comparing import Reader
+from tests.support.daemon import Dataset, server_section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from syncd.embedded.process import ServerProcess
+
+SHOWN_LOG_CHARACTERS = 6000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than half a minute")
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Another course of events in each run; ``SYNCD_TEST_SEED`` repeats one."""
+    seed = int(os.environ.get("SYNCD_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"seed: SYNCD_TEST_SEED={seed}")  # noqa: T201 - shown when the test fails
+    return random.Random(seed)
+
+
+@pytest.fixture
+def make_dataset(
+    lakefs_server: ServerProcess, repository_name: str, tmp_path: Path
+) -> Iterator[Callable[..., Dataset]]:
+    """Make a dataset: ``make_dataset(server=…, name=…, **keys of [lakefs])``; daemons end with the test."""
+    made: list[Dataset] = []
+
+    def make(server: ServerProcess | None = None, name: str = "data", **lakefs: object) -> Dataset:
+        section = server_section(server or lakefs_server, tmp_path, repository_name, **lakefs)
+        made.append(Dataset(tmp_path / name, section))
+        return made[-1]
+
+    yield make
+    for dataset in made:
+        dataset.close()
+        for daemon in dataset.daemons:
+            print(f"--- {daemon.log_path.name}\n{daemon.log()[-SHOWN_LOG_CHARACTERS:]}")  # noqa: T201
+
+
+@pytest.fixture
+def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
+    """An empty folder and a configuration that sends it to the shared server."""
+    return make_dataset()
+
+
+@pytest.fixture
+def reader(s3: S3Client, repository_name: str) -> Reader:
+    """Reads the test's repository on the shared server."""
+    return Reader(s3, repository_name)
