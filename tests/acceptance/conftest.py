@@ -6,7 +6,9 @@ import os
 import random
 from typing import TYPE_CHECKING
 
+import lakefs
 import pytest
+from lakefs.client import Client
 
 from tests.support.comparing import Reader
 from tests.support.daemon import Dataset, server_section
@@ -63,3 +65,14 @@ def dataset(make_dataset: Callable[..., Dataset]) -> Dataset:
 def reader(s3: S3Client, repository_name: str) -> Reader:
     """Reads the test's repository on the shared server."""
     return Reader(s3, repository_name)
+
+
+@pytest.fixture
+def versions(lakefs_server: ServerProcess, repository_name: str) -> lakefs.Repository:
+    """The dataset's repository through lakeFS's own client: what syncd's code takes no part in."""
+    client = Client(
+        host=lakefs_server.endpoint,
+        username=lakefs_server.access_key_id,
+        password=lakefs_server.secret_access_key,
+    )
+    return lakefs.Repository(repository_name, client=client)

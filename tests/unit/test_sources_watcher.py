@@ -73,6 +73,7 @@ async def test_each_way_to_change_something_is_hinted(watch: Watch) -> None:
         file.write(b"not closed")
         file.flush()
         assert await watch.take() == {"c.jpg": False}
+    assert await watch.take() == {"c.jpg": False}
     (watch.root / "d").mkdir()
     assert await watch.take() == {"d": True}
 
