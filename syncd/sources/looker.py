@@ -159,8 +159,8 @@ class _Look:
         except OSError as error:
             self.sight.faults.append(unreadable(path, error))
             return
-        if status is not None and stat.S_ISDIR(status.st_mode):
-            self._into(path, everything=everything)
+        if fd is not None and status is not None and stat.S_ISDIR(status.st_mode):
+            self._into(fd, path, everything=everything)
         elif everything:
             self._nothing_below(path)
         fault = judge.of_name(path)
@@ -178,13 +178,27 @@ class _Look:
         else:
             self.sight.quiet.append(path)
 
-    def _into(self, path: str, *, everything: bool) -> None:
-        if everything and self.looker.judge.rules.enters(path + "/"):
-            fault = self.looker.judge.of_directory_name(path + "/")
-            if fault:
-                self.sight.faults.append(fault)
-            else:
-                self.sight.trees.append(path + "/")
+    def _into(self, fd: int, path: str, *, everything: bool) -> None:
+        if not self.looker.judge.rules.enters(path + "/"):
+            return
+        fault = self.looker.judge.of_directory_name(path + "/")
+        if fault:
+            self.sight.faults.append(fault)
+        elif everything:
+            self.sight.trees.append(path + "/")
+        else:
+            self._still_listable(fd, path)
+
+    def _still_listable(self, fd: int, path: str) -> None:
+        """Look at a directory whose rights have changed: its files make no events of that."""
+        try:
+            tree.confirm_listable(fd, tree.name_of(path))
+        except FileNotFoundError:
+            return  # it has gone meanwhile, and that is another hint
+        except OSError as error:
+            self.sight.faults.append(unreadable(path, error))
+        else:
+            self.sight.entered.append(path + "/")
 
     def _nothing_below(self, path: str) -> None:
         self.sight.vanished.append(path + "/")

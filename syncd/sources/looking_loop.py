@@ -127,8 +127,9 @@ class LookingLoop:
             sight = await self._work.thread(self._work.looker.look, piece, suspects)
             if sight.rules_changed:
                 self.scans.ask("event")
+            readable_again = [path for path in sight.entered if self._work.problems.stands(path.removesuffix("/"))]
             await self._ledger.enter_sight(sight, "event")
-            for directory in sight.trees:
+            for directory in (*sight.trees, *readable_again):
                 await self._list_tree(directory)
             await self._room()
 

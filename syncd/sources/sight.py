@@ -28,5 +28,6 @@ class Sight:
     gone: list[str] = field(default_factory=list)  # directories ("a/b/") confirmed not to be there; keys live below
     vanished: list[str] = field(default_factory=list)  # directories not there, whether or not keys live below
     trees: list[str] = field(default_factory=list)  # directories to list with all below them
+    entered: list[str] = field(default_factory=list)  # directories looked at on a hint, that can be listed
     unread: list[str] = field(default_factory=list)  # directories that could not be listed: nothing known of them
     rules_changed: bool = False  # .syncdignore has an event

@@ -91,6 +91,11 @@ def _unavailable(root: Path, error: OSError) -> SourceUnavailableError:
     return SourceUnavailableError(f"the folder {root} cannot be read: {error.strerror}", next_step=_MOUNTED)
 
 
+def confirm_listable(directory_fd: int, name: str) -> None:
+    """Raise OSError if the directory of this name cannot be opened for listing."""
+    os.close(os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory_fd))
+
+
 @contextmanager
 def open_beneath(root_fd: int, directory: str) -> Iterator[int | None]:
     """Open a directory below the root, component by component, without following any symlink.

@@ -83,7 +83,9 @@ class Dataset:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process: nothing of the person's own lakeFS or syncd."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYNCD_", "LAKECTL_", "AWS_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SYNCD_", "LAKECTL_", "AWS_"))
+        }
         if binary := os.environ.get("SYNCD_LAKEFS_BINARY"):
             kept["SYNCD_LAKEFS_BINARY"] = binary
         return {**kept, "HOME": str(self.home), "COLUMNS": "200"}
@@ -183,7 +185,9 @@ class Daemon:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the log lines, those of one event if it is named."""
-        lines = [json.loads(line) for line in self.log().splitlines(keepends=True) if line[0] == "{" and line[-1] == "\n"]
+        lines = [
+            json.loads(line) for line in self.log().splitlines(keepends=True) if line[0] == "{" and line[-1] == "\n"
+        ]
         return [line for line in lines if name is None or line.get("event") == name]
 
     def wait_until_ready(self) -> None:

@@ -168,9 +168,7 @@ class NotAllowedError(AssertionError):
         self.key = key
 
 
-def assert_allowed(
-    found: Mapping[str, bytes], writers: list[Writer], called_at: float, answered_at: float
-) -> int:
+def assert_allowed(found: Mapping[str, bytes], writers: list[Writer], called_at: float, answered_at: float) -> int:
     """Fail unless the snapshot holds of every path what it may; return how many paths left no choice."""
     certain, known = 0, set()
     for writer in writers:
