@@ -55,9 +55,7 @@ def measured(corpus: images.Corpus, rounds: int) -> report.Results:
     syncd, inside = peers.Syncd(), peers.SyncdInside()
     in_turn: list[peers.Peer] = [syncd, inside, peers.Lakectl(), peers.Lakectl(parallelism=128)]
     with _place(corpus) as place:
-        results = report.Results(
-            corpus=corpus, total_bytes=images.total_bytes(place.corpus), lakectl=place.lakectl
-        )
+        results = report.Results(corpus=corpus, total_bytes=images.total_bytes(place.corpus), lakectl=place.lakectl)
         for number in range(rounds + 1):
             turn = number % len(in_turn)
             for peer in in_turn[turn:] + in_turn[:turn]:
