@@ -48,7 +48,7 @@ coverage: setup ## every branch of the planner is tested
 	$(BIN)/coverage report --fail-under=100
 
 bench: setup ## how fast it is, beside lakectl local on the same server
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python bench/first_sync.py $(ARGS)
 
 clean: ## remove the environment and everything made by tests; the lakeFS in your cache stays
 	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

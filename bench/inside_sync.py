@@ -23,7 +23,7 @@ IMPORTED = time.time()
 
 def main() -> None:
     settings = configured(Path(sys.argv[1])).settings
-    once = sync_once(settings, timeout=timedelta(minutes=1), allow_held=False, progress=lambda _objects, _bytes: None)
+    once = sync_once(settings, patience=timedelta(minutes=1), allow_held=False, progress=lambda _objects, _bytes: None)
     answer = asyncio.run(once)
     ended = time.time()
     print(json.dumps({"started": STARTED, "imported": IMPORTED, "ended": ended, "answer": answer}))

@@ -48,9 +48,11 @@ def page(results: Results) -> str:
     return "\n".join(
         [
             "# What was measured\n",
-            "Written by `make bench` (`bench/first_sync.py`). Everything ran in one go, in turn, against one lakeFS"
-            " server on the same machine, with a new repository and no state each time. Seconds depend on the"
-            " machine and on what else it does; the ratios are what counts.\n",
+            (
+                "Written by `make bench` (`bench/first_sync.py`). Everything ran in one go, in turn, against one lakeFS"
+                " server on the same machine, with a new repository and no state each time. Seconds depend on the"
+                " machine and on what else it does; the ratios are what counts.\n"
+            ),
             *_machine(results),
             *_first_sync(results),
             *_phases(results),
@@ -73,8 +75,10 @@ def _machine(results: Results) -> list[str]:
         f"| machine | {_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB; {load} |",
         f"| system | {platform.system()} {platform.release()}, Python {platform.python_version()} |",
         f"| versions | {versions} |",
-        f"| files | {corpus.files} JPEGs, {results.total_bytes / corpus.files:.0f} bytes on average,"
-        f" {results.total_bytes / MIB:.0f} MiB, seed {corpus.seed} |",
+        (
+            f"| files | {corpus.files} JPEGs, {results.total_bytes / corpus.files:.0f} bytes on average,"
+            f" {results.total_bytes / MIB:.0f} MiB, seed {corpus.seed} |"
+        ),
         f"| rounds | {rounds} |",
         "",
     ]
@@ -86,9 +90,11 @@ def _first_sync(results: Results) -> list[str]:
     rows = [_first_sync_row(peer, rounds, reference) for peer, rounds in totals.items()]
     return [
         f"## {results.corpus.files} images, from nothing to a snapshot\n",
-        "syncd: listing, SHA-256 and MD5 of every file, journal, repository, branches, upload, commit, merge, tag, all"
-        " in one process from its start to its exit. lakectl: `local init` and `local commit`; its repository is made"
-        " before, and no tag is. The ratio is the median of each round's own, above 1: syncd was faster.\n",
+        (
+            "syncd: listing, SHA-256 and MD5 of every file, journal, repository, branches, upload, commit, merge,"
+            " tag, all in one process from its start to its exit. lakectl: `local init` and `local commit`; its"
+            " repository is made before, and no tag is. The ratio is the median of each round's own, above 1: syncd was faster.\n"
+        ),
         "| | seconds | fastest | slowest | × syncd | client CPU s | server CPU s | client MiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
         *rows,
@@ -141,8 +147,10 @@ def _latency(results: Results) -> list[str]:
     low, middle, high = (find(results.latencies_s) * 1000 for find in (min, median, max))
     return [
         f"## One changed file among {results.corpus.files}, through the running daemon\n",
-        f"From the change to the tag, with `settle_seconds` and `quiet_seconds` at 0: median {middle:.0f} ms of"
-        f" {len(results.latencies_s)} ({low:.0f} to {high:.0f}).\n",
+        (
+            f"From the change to the tag, with `settle_seconds` and `quiet_seconds` at 0: median {middle:.0f} ms of"
+            f" {len(results.latencies_s)} ({low:.0f} to {high:.0f}).\n"
+        ),
     ]
 
 

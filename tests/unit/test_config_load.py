@@ -127,6 +127,7 @@ def test_a_wrong_variable_is_an_error(tmp_path: Path, variable: str, text: str, 
 def test_variables_that_are_no_keys_by_design_are_left_alone(tmp_path: Path) -> None:
     environ = {
         "SYNCD_LAKEFS_BINARY": "/opt/lakefs",
+        "SYNCD_LAKECTL_BINARY": "/opt/lakectl",
         "SYNCD_SERVICE_HOST": "10.0.0.1",
         "SYNCD_SERVICE_PORT_HTTP": "80",
         "SYNCD_PORT": "tcp://10.0.0.1:80",
