@@ -93,7 +93,8 @@ def _first_sync(results: Results) -> list[str]:
         (
             "syncd: listing, SHA-256 and MD5 of every file, journal, repository, branches, upload, commit, merge,"
             " tag, all in one process from its start to its exit. lakectl: `local init` and `local commit`; its"
-            " repository is made before, and no tag is. The ratio is the median of each round's own, above 1: syncd was faster.\n"
+            " repository is made before, and no tag is. The ratio is the median of each"
+            " round's own, above 1: syncd was faster.\n"
         ),
         "| | seconds | fastest | slowest | × syncd | client CPU s | server CPU s | client MiB |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
