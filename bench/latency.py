@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import random
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.3  # between a tag and the next change
-AT_ONCE = "settle_seconds = 0\n\n[snapshot]\nquiet_seconds = 0"
+AT_ONCE = "settle_seconds = 0\n\n[snapshot]\nquiet_seconds = 0.001"
 
 
 def change_to_tag(place: peers.Place, root: Path, *, changes: int) -> list[float]:
@@ -48,6 +49,10 @@ def _change(daemon: Daemon, rng: random.Random, image: Path, new: Path) -> float
     return float(snapshot["heard_at"] - started)
 
 
+class NoSnapshotError(Exception):
+    """The daemon ended, or made none in time."""
+
+
 class Daemon:
     """``syncd run`` as a process, heard through its log. Ends with the context."""
 
@@ -55,7 +60,7 @@ class Daemon:
         self._log = state / "daemon.log"
         command = [str(Path(sys.executable).with_name("syncd")), "run", "--config", str(peers.config_of(state))]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._snapshots: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen)
 
     def __enter__(self) -> Self:
@@ -73,12 +78,13 @@ class Daemon:
         """Wait for the next snapshot and return its log line, with the moment it was heard.
 
         Raises:
-            TimeoutError: None came; the text tells where the log is.
+            NoSnapshotError: None came; the text holds the end of the log.
         """
-        try:
-            return self._snapshots.get(timeout=PATIENCE_S)
-        except queue.Empty:
-            raise TimeoutError(f"no snapshot for {PATIENCE_S:g} s:\n{self._log.read_text()[-2000:]}") from None
+        with contextlib.suppress(queue.Empty):
+            snapshot = self._snapshots.get(timeout=PATIENCE_S)
+            if snapshot is not None:
+                return snapshot
+        raise NoSnapshotError(f"syncd run made no snapshot:\n{self._log.read_text()[-2000:]}")
 
     def _listen(self) -> None:
         stderr = self._process.stderr
@@ -91,3 +97,4 @@ class Daemon:
                 log.flush()
                 if '"snapshot_published"' in line:
                     self._snapshots.put({**json.loads(line), "heard_at": heard_at})
+        self._snapshots.put(None)  # it has ended

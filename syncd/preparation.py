@@ -57,7 +57,9 @@ class Preparation:
         )
         if await self._versions.ensure_repository(self._namespace, self._publish):
             log.info("repository_created", repository=self._repository, storage_namespace=self._namespace)
-        await self._versions.ensure_branch(self._publish, self._publish)
+        default = await self._versions.default_branch()
+        if await self._versions.ensure_branch(self._publish, default):
+            log.info("branch_created", branch=self._publish, source=default)
         if await self._versions.ensure_branch(self._staging, self._publish):
             log.info("branch_created", branch=self._staging, source=self._publish)
             await self._journal.write(adoption.forget_branch)

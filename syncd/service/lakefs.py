@@ -83,7 +83,7 @@ async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
         access = _access(settings, server)
         yield LakeFS(
             endpoint=access.endpoint,
-            storage_namespace=place.storage_namespace or f"local://{place.repository}",
+            storage_namespace=place.storage_namespace or (f"local://{place.repository}" if server else ""),
             objects=await stack.enter_async_context(open_objects(settings, access)),
             versions=await stack.enter_async_context(open_versions(settings, access)),
             embedded=server,

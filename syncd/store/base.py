@@ -120,6 +120,13 @@ class VersionStore(Protocol):
             NeedsPersonStoreError: The name or the storage namespace is refused or taken.
         """
 
+    async def default_branch(self) -> str:
+        """Return the repository's default branch: where a new branch can begin.
+
+        Raises:
+            NotFoundStoreError: No such repository.
+        """
+
     async def ensure_branch(self, branch: str, source: str) -> bool:
         """Create the branch at the head of ``source`` if it is missing; return whether it was created."""
 

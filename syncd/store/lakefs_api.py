@@ -96,6 +96,10 @@ class LakeFSAPI:
             raise
         return True
 
+    async def default_branch(self) -> str:
+        """See ``VersionStore.default_branch``."""
+        return str((await self._repository_record()).default_branch)
+
     async def ensure_branch(self, branch: str, source: str) -> bool:
         """See ``VersionStore.ensure_branch``."""
         if fault := branch_fault(branch):
@@ -251,12 +255,15 @@ class LakeFSAPI:
         return str(config.version_config.version)
 
     async def _has_repository(self) -> bool:
-        doing = f"looking up the repository {self._repository}"
         try:
-            await self._sdk.call(doing, self._sdk.client.repositories_api.get_repository, self._repository)
+            await self._repository_record()
         except NotFoundStoreError:
             return False
         return True
+
+    async def _repository_record(self) -> Any:
+        doing = f"looking up the repository {self._repository}"
+        return await self._sdk.call(doing, self._sdk.client.repositories_api.get_repository, self._repository)
 
     def _refuse(self, fault: str | None, setting: str) -> None:
         """Refuse a name that lakeFS would refuse without saying why, or accept and then not work with."""

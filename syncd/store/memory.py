@@ -157,6 +157,10 @@ class MemoryVersionStore(_Scripted):
             "ensure_repository", lambda: self._repository.create(storage_namespace, default_branch)
         )
 
+    async def default_branch(self) -> str:
+        """See ``VersionStore.default_branch``."""
+        return await self._perform("default_branch", self._repository.find_default_branch)
+
     async def ensure_branch(self, branch: str, source: str) -> bool:
         """See ``VersionStore.ensure_branch``."""
         return await self._perform("ensure_branch", lambda: self._repository.create_branch(branch, source))

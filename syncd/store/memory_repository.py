@@ -59,6 +59,7 @@ class MemoryRepository:
         self.exists = False
         self.read_only = False
         self.protected: set[str] = set()
+        self.default_branch = ""
         self.branches: dict[str, _Branch] = {}
         self.tags: dict[str, str] = {}  # tag -> commit id
         self._used_namespaces = used_namespaces if used_namespaces is not None else set()
@@ -80,8 +81,14 @@ class MemoryRepository:
             raise NeedsPersonStoreError(f"The storage namespace {storage_namespace} is in use")
         self._used_namespaces.add(storage_namespace)
         self.exists = True
+        self.default_branch = default_branch
         self.branches[default_branch] = _Branch(self._store_commit("Repository created", {}, (), {}).id)
         return True
+
+    def find_default_branch(self) -> str:
+        """Return the default branch of a repository that exists."""
+        self._require()
+        return self.default_branch
 
     def create_branch(self, branch: str, source: str) -> bool:
         """Create a branch at the head of ``source`` if it is missing; return whether it was created."""

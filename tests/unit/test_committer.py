@@ -212,6 +212,14 @@ async def test_an_old_branch_is_adopted_by_a_new_state_directory(desk, tmp_path)
         assert (snapshot.added, snapshot.images) == (1, 3)
 
 
+async def test_a_publish_branch_that_is_missing_begins_at_the_default_branch(desk):
+    desk.repository.create_branch("kept", "main")
+    desk.repository.delete_branch("main")
+    desk.repository.default_branch = "kept"
+    await desk.prepare()
+    assert desk.repository.head("main").id == desk.repository.head("kept").id
+
+
 async def test_preparing_again_changes_nothing(desk):
     head = desk.repository.head("staging").id
     await desk.prepare()
