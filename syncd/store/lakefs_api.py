@@ -84,11 +84,7 @@ class LakeFSAPI:
             await self._sdk.call(
                 doing,
                 self._sdk.client.repositories_api.create_repository,
-                {
-                    "name": self._repository,
-                    "storage_namespace": storage_namespace,
-                    "default_branch": default_branch,
-                },
+                {"name": self._repository, "storage_namespace": storage_namespace, "default_branch": default_branch},
             )
         except (ConflictStoreError, NeedsPersonStoreError):  # the name or the namespace is taken; maybe just now
             if await self._has_repository():
