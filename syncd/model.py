@@ -17,7 +17,6 @@ IMAGES = "images/"  # keys of image files begin with it
 TABLES = "tables/"  # keys of table files begin with it
 
 SHA256_BYTES = 32
-MD5_BYTES = 16
 MAX_KEY_BYTES = 1024  # of the whole path on the branch, prefix included (source: lakeFS, pkg/graveler/validate.go)
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.common import say
 from syncd.errors import EXIT_DONE, EXIT_FAILED
 
 
@@ -24,10 +23,11 @@ def demo(
 
     extras.require()
     from syncd.demo.play import play
+    from syncd.demo.story import Story
     from syncd.embedded.binary import find_or_build
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it, too, leaves nothing behind
-    find_or_build()  # here, where its progress can be seen; the daemon finds it then
-    agreed = play(directory, keep=keep, say=say)
-    say("All snapshots are what the folder held." if agreed else "Some snapshots are NOT what the folder held.")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: so that they, too, leave nothing behind
+    binary = find_or_build()  # here, where its progress can be seen; the daemon finds it then
+    agreed = play(directory, keep=keep, story=Story(), binary=binary)
     raise typer.Exit(EXIT_DONE if agreed else EXIT_FAILED)

@@ -6,143 +6,130 @@ import json
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from syncd.demo import daemon, digits, witness
-from syncd.demo.place import Place, open_place
+from syncd.demo.place import REPOSITORY, Place, open_place
 from syncd.demo.script import Dataset
+from syncd.demo.story import secret_file
 from syncd.demo.witness import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from syncd.demo.daemon import Daemon
+    from syncd.demo.digits import Digit
     from syncd.demo.script import Step
+    from syncd.demo.story import Story
 
-    Say = Callable[[str], None]
-
-SHOWN_CHANGES = 4
-MARKS = {"added": "+", "changed": "~", "removed": "-"}
-REPOSITORY = "digits"
+    State = dict[str, bytes]  # what the folder and the table hold: by path on the branch
 
 
-def play(directory: Path | None, *, keep: bool, say: Say) -> bool:
+def play(
+    directory: Path | None,
+    *,
+    keep: bool,
+    story: Story,
+    binary: Path,
+    load: Callable[[], Sequence[Digit]] = digits.load,
+    remember: Callable[[Place], State] = Place.contents,
+) -> bool:
     """Run the whole demo; return whether every snapshot is what the folder held.
 
     Args:
         directory: Where; None: somewhere temporary.
         keep: Leave the daemon running until Ctrl-C.
-        say: Prints a line.
+        story: Tells it.
+        binary: The lakeFS that the daemon will find.
+        load: Brings the digits.
+        remember: Notes what the folder holds, for the comparison.
 
     Raises:
         SyncdError: The daemon did not start, or did not do its work.
     """
     started = time.monotonic()
-    with open_place(directory) as place, daemon.running(place) as watching:
-        data = Dataset(place.images, place.table, digits.load())
-        say(f"syncd run (process {watching.pid}) watches {place.images} and {place.table.name}")
-        watching.wait_until_up()
-        told = _Told(place, watching, say)
-        for number, step in enumerate(data.steps(), start=1):
-            told.step(number, step)
-        agreed = told.compare()
-        told.how_to_look(keep=keep)
-        say(f"\n{time.monotonic() - started:.0f} seconds in all")
+    with ExitStack() as stack:
+        place = stack.enter_context(open_place(directory))
+        story.begins(place, binary)
+        with story.busy("reading the digits"):
+            data = Dataset(place.images, place.table, load())
+        first, *others = data.steps()
+        acts = _Acts(place, story, remember)
+        acts.change(1, first)
+        watching = stack.enter_context(daemon.running(place))
+        story.line(f"syncd run watches them from now on (process {watching.pid})", indent=3)
+        acts.show(watching, first)
+        for number, step in enumerate(others, start=2):
+            acts.change(number, step)
+            acts.show(watching, step)
+        agreed = acts.compare(watching.report("log"))
+        story.how_to_look(place, acts.address(), acts.tags, keep=keep)
+        story.ends(agreed=agreed, snapshots=len(acts.tags), seconds=time.monotonic() - started)
         if keep:
-            _keep(say, place)
+            story.keeps_running(place, temporary=directory is None)
+            _until_told_to_stop()
     return agreed
 
 
-class _Told:
-    """The story so far: each snapshot, and what the folder held then."""
+class _Acts:
+    """The demo so far: each step's snapshot, and what the folder held then."""
 
-    def __init__(self, place: Place, watching: Daemon, say: Say) -> None:
-        self._place, self._daemon, self._say = place, watching, say
-        self._states: list[dict[str, bytes]] = [{}]  # of the folder; the first is before the first step
-        self._tags: list[str] = []  # of the snapshot that each step ended in
+    def __init__(self, place: Place, story: Story, remember: Callable[[Place], State]) -> None:
+        self._place, self._story, self._remember = place, story, remember
+        self._states: list[State] = [{}]  # of the folder; the first is before the first step
+        self._changed_at = 0.0
+        self.tags: list[str] = []  # of the snapshot that each step ended in
 
-    def step(self, number: int, step: Step) -> None:
-        """Change the folder, and show the snapshot that comes of it."""
-        self._say(f"\n{number}. {step.title}\n   {step.detail}")
+    def change(self, number: int, step: Step) -> None:
+        """Change the folder, and remember what it holds."""
+        self._story.step(number, step.title, step.detail)
         step.change()
-        self._states.append(self._place.contents())
-        if step.asked:
-            snapshot = self._daemon.report("snapshot")
-        else:
-            snapshot = self._daemon.wait_until_in_step(self._tags[-1] if self._tags else None)
-        self._tags.append(snapshot["tag"])
-        self._show(snapshot)
+        self._changed_at = time.monotonic()
+        self._states.append(self._remember(self._place))
 
-    def _show(self, snapshot: Mapping[str, Any]) -> None:
-        self._say(
-            f"   → {snapshot['tag']}   +{snapshot['added']} ~{snapshot['changed']} -{snapshot['deleted']}"
-            f"   {snapshot['images']} images, {snapshot['bytes'] / 1e6:.2f} MB   ({snapshot['trigger']})"
-        )
-        if len(self._tags) < 2:  # noqa: PLR2004 - a difference needs two
-            return
-        changes = json.loads(self._daemon.command("diff", self._tags[-2], self._tags[-1], "--json"))
-        for change in changes[:SHOWN_CHANGES]:
-            self._say(f"       {MARKS[change['kind']]} {change['path']}")
-        if len(changes) > SHOWN_CHANGES:
-            self._say(f"       … and {len(changes) - SHOWN_CHANGES} more")
+    def show(self, watching: Daemon, step: Step) -> None:
+        """Show the snapshot that comes of it."""
+        before = self.tags[-1] if self.tags else None
+        with self._story.busy("waiting for the snapshot") as busy:
+            snapshot = watching.report("snapshot") if step.asked else watching.next_snapshot(before, busy)
+        self.tags.append(snapshot["tag"])
+        rows = self._states[-1]["tables/labels.csv"].count(b"\n") - 1
+        self._story.snapshot(snapshot, rows=rows, after_s=time.monotonic() - self._changed_at)
+        if before is not None:
+            self._story.changes(watching.report("diff", before, snapshot["tag"]), before=before)
 
-    def compare(self) -> bool:
-        """Read every snapshot back, also one that was made in the middle of a step."""
-        self._say("\nReading every snapshot back with boto3, and comparing it byte for byte:")
-        address, agreed, step = self._address(), True, 1
-        for tag in [snapshot["tag"] for snapshot in reversed(self._daemon.report("log"))]:
-            last_of_step = tag in self._tags
+    def compare(self, log: Sequence[Mapping[str, Any]]) -> bool:
+        """Read every snapshot of the log back, also one that was made in the middle of a step."""
+        self._story.compares()
+        address, step, agreed = self.address(), 1, True
+        for tag in [snapshot["tag"] for snapshot in reversed(log)]:
+            last_of_step = tag in self.tags
             states = self._states[step : step + 1] if last_of_step else self._states[step - 1 : step + 1]
-            found = witness.read(address, tag)
+            with self._story.busy(f"reading {tag}"):
+                found = witness.read(address, tag)
             faults = witness.differences(found, states)
             agreed = agreed and not faults
-            verdict = "identical" if not faults else f"DIFFERENT: {'; '.join(faults[:SHOWN_CHANGES])}"
-            self._say(f"   {tag}   {len(found)} files, {sum(map(len, found.values()))} bytes: {verdict}")
+            self._story.verdict(tag, found, faults, between=not last_of_step)
             step += last_of_step
-        if set(self._tags) - {snapshot["tag"] for snapshot in self._daemon.report("log")}:
-            self._say("   a snapshot is missing from the log")
-            return False
-        return agreed
+        return agreed and step == len(self._states)
 
-    def _address(self) -> Address:
-        keys = self._place.state / "lakefs" / "keys"
+    def address(self) -> Address:
+        """Return how any S3 client reaches the daemon's lakeFS."""
+        secret = secret_file(self._place)
+        start = json.loads((self._place.state / "lakefs" / "server.json").read_text(encoding="utf-8"))
         return Address(
-            endpoint=self._endpoint(),
-            access_key_id=(keys / "access_key_id").read_text(encoding="ascii").strip(),
-            secret_access_key=(keys / "secret_access_key").read_text(encoding="ascii").strip(),
+            endpoint=f"http://127.0.0.1:{start['port']}",
+            access_key_id=secret.with_name("access_key_id").read_text(encoding="ascii").strip(),
+            secret_access_key=secret.read_text(encoding="ascii").strip(),
             repository=REPOSITORY,
         )
 
-    def _endpoint(self) -> str:
-        started = json.loads((self._place.state / "lakefs" / "server.json").read_text(encoding="utf-8"))
-        return f"http://127.0.0.1:{started['port']}"
 
-    def how_to_look(self, *, keep: bool) -> None:
-        """Tell where the snapshots are, and which commands show them."""
-        while_running = (
-            "while the server runs" if keep else "while the server runs (syncd demo --keep leaves it running)"
-        )
-        address, config = self._address(), self._place.config
-        secret = self._place.state / "lakefs" / "keys" / "secret_access_key"
-        before, after = self._tags[-2:]
-        self._say(
-            f"""
-Any S3 client reads a snapshot {while_running}:
-   endpoint           {address.endpoint}
-   access key id      {address.access_key_id}
-   secret access key  in {secret}
-   address            s3://{REPOSITORY}/{after}/images/
-And syncd tells about them:
-   syncd log -c {config}
-   syncd diff {before} {after} -c {config}"""
-        )
-
-
-def _keep(say: Say, place: Place) -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+def _until_told_to_stop() -> None:
+    """Wait for Ctrl-C, SIGTERM, or the terminal's end."""
     told_to_stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: told_to_stop.set())
-    say(f"\nIt keeps running: change {place.images}, and look. Ctrl-C ends it.")
     told_to_stop.wait()

@@ -68,7 +68,7 @@ class Daemon:
             failure = self.failure.facts if self.failure else None
             facts = await gather(self._engine, now, prepared=self._prepared, failure=failure)
             plan = decide(facts, self._engine.policies, now)
-            self.live.planned(plan, facts, now)
+            self.live.planned(plan)
             if self.failure is not None:
                 self._engine.requests.failed(self.failure.error, needs_person=self.failure.facts.needs_person)
             for action in plan.actions:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from syncd.planner.facts import Facts, Plan
+    from syncd.planner.facts import Plan
 
 
 class Activity(StrEnum):
@@ -31,13 +31,10 @@ class Live:
     why: str = "starting"
     hold: str = ""
     next_decision_at: datetime | None = None
-    waiting_since: datetime | None = None
-    planned_at: datetime | None = None
 
-    def planned(self, plan: Plan, facts: Facts, now: datetime) -> None:
+    def planned(self, plan: Plan) -> None:
         """Keep what the newest plan says."""
         self.why, self.hold, self.next_decision_at = plan.why, plan.hold, plan.wake_at
-        self.waiting_since, self.planned_at = facts.waiting_since, now
 
     @contextmanager
     def doing(self, activity: Activity) -> Iterator[None]:

@@ -42,21 +42,6 @@ def held(state_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def holder(state_dir: Path) -> int | None:
-    """Return the process id of the syncd that holds the directory, or None."""
-    try:
-        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return _written_pid(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
-
-
 def _lock(descriptor: int, state_dir: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
