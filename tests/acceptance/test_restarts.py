@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import lakefs
 import pytest
@@ -70,7 +71,10 @@ def test_changes_made_while_it_was_down_are_found(dataset: Dataset, reader: Read
     assert len(reader.objects(first["tag"])) == 100
 
 
-def test_the_embedded_servers_data_outlive_restarts(tmp_path) -> None:
+def test_the_embedded_servers_data_outlive_restarts(
+    tmp_path: Path, lakefs_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCD_LAKEFS_BINARY", str(lakefs_binary))
     dataset = Dataset(tmp_path / "embedded")
     try:
         (dataset.root / "a.png").write_bytes(b"a")
