@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncd.errors import UsageError
+from syncd.embedded.locks import FileLock
+from syncd.errors import AlreadyRunningError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MARK = ".syncd-demo"  # tells that a folder is ours to empty
+MARK = ".syncd-demo"  # tells that a folder is a demo's; locked as long as one runs in it
+REPOSITORY = "digits"
 
-CONFIG = """\
+CONFIG = f"""\
 # Short times, so that there is something to see; the defaults suit real data.
 [source]
 root = "images"
@@ -30,13 +32,14 @@ poll_seconds = 1.0
 
 [lakefs]
 endpoint = "embedded"
-repository = "digits"
+repository = "{REPOSITORY}"
 
 [snapshot]
-quiet_seconds = 2.0
+quiet_seconds = 1.5
 
 [service]
 state_dir = "state"
+listen = ""
 """
 
 
@@ -50,24 +53,7 @@ class Place:
         self.config = directory / "syncd.toml"
         self.state = directory / "state"
         self.log = directory / "syncd.log"
-
-    def prepare(self) -> None:
-        """Empty the folder and write the configuration.
-
-        Raises:
-            UsageError: It holds something that no demo put there.
-        """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if any(self.directory.iterdir()) and not (self.directory / MARK).exists():
-            raise UsageError(
-                f"{self.directory} is not empty, and no earlier demo made it",
-                next_step="name a new folder with --dir",
-            )
-        for item in self.directory.iterdir():
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
-        (self.directory / MARK).touch()
-        self.images.mkdir()
-        self.config.write_text(CONFIG, encoding="utf-8")
+        self.lock = FileLock(directory / MARK)
 
     def contents(self) -> dict[str, bytes]:
         """Return what the folder and the table hold now, by the path that a snapshot gives it."""
@@ -78,6 +64,47 @@ class Place:
         }
         return found | {"tables/labels.csv": self.table.read_bytes()}
 
+    def _clear(self) -> None:
+        """Remove what an earlier demo made, and nothing else."""
+        for folder in (self.images, self.state):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for file in (self.table, self.config, self.log):
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def prepared(self) -> Iterator[Place]:
+        """Hold the folder; what an earlier demo left in it is gone and the configuration is written.
+
+        Raises:
+            UsageError: It holds something that no demo put there, or cannot be written.
+            AlreadyRunningError: Another demo uses it.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if any(self.directory.iterdir()) and not self.lock.path.is_file():
+                raise UsageError(
+                    f"{self.directory} is not empty, and no earlier demo made it",
+                    next_step="name a new folder with --dir",
+                )
+            if not self.lock.try_acquire():
+                raise AlreadyRunningError(
+                    f"a demo runs in {self.directory} already",
+                    next_step="end it with Ctrl-C, or name another folder with --dir",
+                )
+        except OSError as error:
+            raise UsageError(
+                f"{self.directory} cannot be used: {error.strerror}",
+                next_step="name a folder with --dir that you may write",
+            ) from error
+        try:
+            self._clear()
+            self.images.mkdir()
+            self.config.write_text(CONFIG, encoding="utf-8")
+            yield self
+        finally:
+            self.lock.release()
+
 
 @contextmanager
 def open_place(directory: Path | None) -> Iterator[Place]:
@@ -85,16 +112,15 @@ def open_place(directory: Path | None) -> Iterator[Place]:
 
     Raises:
         UsageError: The directory is not ours.
+        AlreadyRunningError: Another demo uses it.
     """
     if directory is not None:
-        place = Place(directory.absolute())
-        place.prepare()
-        yield place
+        with Place(directory.absolute()).prepared() as place:
+            yield place
         return
     temporary = Path(tempfile.mkdtemp(prefix="syncd-demo-"))
     try:
-        place = Place(temporary)
-        place.prepare()
-        yield place
+        with Place(temporary).prepared() as place:
+            yield place
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
