@@ -76,9 +76,10 @@ def test_snapshots_keep_their_distance_but_a_request_does_not_wait(dataset: Data
     (dataset.root / "a.png").write_bytes(b"a")
     daemon.wait_for_event("snapshot_published")
     (dataset.root / "b.png").write_bytes(b"b")
-    waiting = dataset.status_until(lambda seen: seen["pending"]["uncommitted"], "it is staged, and waits")
-    assert waiting["state"] == "waiting"
-    assert "a snapshot is due in" in dataset.status_until(lambda seen: "due in" in seen["why"], "why it waits")["why"]
+    waiting = dataset.status_until(
+        lambda seen: seen["state"] == "waiting" and "due in" in seen["why"], "it is staged, and waits"
+    )
+    assert waiting["pending"]["uncommitted"] == 1
     assert dataset.snapshot()["trigger"] == "request"
     assert len(tags(dataset)) == 2
 

@@ -6,7 +6,9 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from syncd.model import MD5_BYTES, SHA256_BYTES, split_key
+from syncd.model import split_key
+
+SHA256_BYTES, MD5_BYTES = 32, 16
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from syncd.errors import JournalError, SourceUnavailableError
+from syncd.model import Observation, Signature
+from tests.support.memory_inventory import MemoryInventory
 from tests.support.watching import sha256, watched, write
 
 
@@ -300,3 +302,51 @@ async def test_opening_a_key_follows_no_link(root: Path, tmp_path: Path) -> None
         shutil.rmtree(root)
         with pytest.raises(SourceUnavailableError):
             world.source.open("images/keep.jpg")
+
+
+class SlowInventory(MemoryInventory):
+    """Writes wait for a gate; something can be made to happen in the middle of a look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.writing = asyncio.Event(), False
+        self.gate.set()
+        self.in_look: Callable[[], None] | None = None
+
+    async def record(self, observations: Sequence[Observation]) -> None:
+        self.writing = True
+        await self.gate.wait()
+        self.writing = False
+        await super().record(observations)
+
+    def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
+        found = super().known(keys)
+        action, self.in_look = self.in_look, None
+        if action is not None:
+            action()
+        return found
+
+
+async def test_a_deletion_seen_while_the_file_s_reading_is_being_recorded_is_not_lost(root: Path) -> None:
+    """The look begins before the record is there, and ends after it: neither alone tells of the deletion."""
+    inventory, loop = SlowInventory(), asyncio.get_running_loop()
+    async with watched(root, inventory) as world:
+        await world.barrier()
+
+        def finish_recording() -> None:  # in the looking thread
+            loop.call_soon_threadsafe(inventory.gate.set)
+            waiting = threading.Event()
+            for _ in range(50):
+                if "images/x.jpg" in inventory.live and world.source.health().settling == 0:
+                    break
+                waiting.wait(0.01)
+
+        inventory.gate.clear()
+        write(root / "x.jpg")
+        await world.until(lambda: inventory.writing)
+        inventory.in_look = finish_recording
+        (root / "x.jpg").unlink()
+        await world.until(lambda: inventory.in_look is None)
+
+        await world.barrier()
+        assert world.recorded == {"images/keep.jpg"}
