@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from syncd.model import split_key
-
-SHA256_BYTES, MD5_BYTES = 32, 16
+from syncd.model import SHA256_BYTES, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from syncd.model import Observation, Problem, Signature
+
+MD5_BYTES = 16
 
 
 class MemoryInventory:
