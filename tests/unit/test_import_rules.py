@@ -70,7 +70,7 @@ HOMES = {
     "pydantic": ["config/*.py"],
     "pydantic_core": ["config/*.py"],
     "pydantic_settings": ["config/*.py"],
-    "rich": ["cli/*.py"],
+    "rich": ["cli/*.py", "demo/story.py"],
     "sklearn": ["demo/*.py"],
     "sqlite3": ["journal/*.py", "status.py"],  # status names the type of the connection it is lent
     "structlog": ["service/*.py", "sources/*.py", "journal/*.py", "store/*.py", *(f"{room}.py" for room in _WORK)],
