@@ -30,7 +30,7 @@ ON CONFLICT (directory, name) DO UPDATE SET
     waiting_since = CASE WHEN staged_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :at) END,
     attempts = CASE WHEN seen_sha256 IS :sha256 THEN attempts ELSE 0 END,
-    not_before = CASE WHEN seen_sha256 IS :sha256 THEN not_before ELSE 0 END,
+    not_before = CASE WHEN seen_sha256 IS :sha256 AND NOT changing THEN not_before ELSE 0 END,
     changing = 0
 """
 
@@ -138,16 +138,16 @@ def known_directories(connection: sqlite3.Connection, below: str) -> Iterator[st
     Steps from directory to directory through the primary key, so that a directory of a million files costs one
     look-up.
     """
-    last, end = "", _after(below)
+    start, end = below, _after(below)
     while True:
         row = connection.execute(
-            "SELECT directory FROM entry WHERE directory >= ? AND directory > ? AND directory < ?"
-            " ORDER BY directory LIMIT 1",
-            (below, last, end),
+            "SELECT directory FROM entry WHERE directory >= ? AND directory < ? ORDER BY directory LIMIT 1",
+            (start, end),
         ).fetchone()
         if row is None:
             return
         (last,) = row
+        start = last + "\0"  # the least string after it
         if connection.execute(
             "SELECT 1 FROM entry WHERE directory = ? AND seen_sha256 IS NOT NULL LIMIT 1", (last,)
         ).fetchone():

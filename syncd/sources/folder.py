@@ -63,6 +63,7 @@ class FolderSource:
         self._progress = Progress()
         self._session: Session | None = None
         self._unavailable: SourceUnavailableError | None = None
+        self._asked = self._looked = 0  # looks at the root that barriers asked for; the newest of these that is done
 
     @property
     def name(self) -> str:
@@ -76,6 +77,8 @@ class FolderSource:
     async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.barrier``."""
         called_at_s = asyncio.get_running_loop().time()
+        self._asked = number = self._asked + 1  # what was found before the call does not count
+        self._progress.made()
         while True:
             session = self._session
             if session is not None:
@@ -83,7 +86,7 @@ class FolderSource:
                     return await session.barrier(called_at_s, deadline)
             remaining_s = (deadline - self._clock()).total_seconds()
             ready = await self._progress.until(
-                lambda old=session: self._unavailable is not None or self._session not in {None, old},  # type: ignore[misc]
+                lambda old=session: self._is_gone(number) or self._session not in {None, old},  # type: ignore[misc]
                 remaining_s,
             )
             if self._unavailable is not None:
@@ -158,13 +161,20 @@ class FolderSource:
             self._session = None
             executor.shutdown(wait=False)
 
+    def _is_gone(self, number: int) -> bool:
+        """Return whether a look that was asked for, or a later one, found no root to work on."""
+        return self._unavailable is not None and self._looked >= number
+
     async def _work_on_root(self, settings: FolderSettings, executor: Executor) -> None:
         """Work on the root until it is lost; where there is none, say so and wait for a moment."""
+        asked = self._asked
         try:
             looker = await asyncio.get_running_loop().run_in_executor(executor, self._find_root)
         except SourceUnavailableError as error:
             await self._note_unavailable(error)
-            await asyncio.sleep(settings.check_seconds)
+            self._looked = asked
+            self._progress.made()
+            await self._progress.until(lambda: self._asked > asked, settings.check_seconds)
             return
         await self._note_available()
         self._session = Session(self._work(settings, looker, executor))

@@ -1,0 +1,56 @@
+"""A file that was not what it was observed to be when it was sent: it waits for its source, and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.journal import Journal, staging
+from syncd.journal.staging import Staged
+from tests.support.observing import START, present
+
+KEY = "images/a.png"
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with Journal(tmp_path) as opened:
+        yield opened
+
+
+async def test_a_file_read_again_is_due_at_once_even_if_it_was_read_before_its_upload_was_given_up(
+    journal: Journal,
+) -> None:
+    """P1: else a snapshot call would be told that lakeFS refused a file that nobody had offered."""
+    await journal.record([present(KEY, b"first")])
+    puts, _ = await journal.due(START, 10)
+    await journal.begin_batch(puts, START)
+    await journal.record([present(KEY, b"second")])  # seen while the first was on its way
+    given_up = Staged(
+        key=KEY, sha256=None, size_bytes=None, sent=False, changing=True, retry_at=START + timedelta(seconds=1)
+    )
+    await journal.finish_in_batch([given_up], START)
+
+    await journal.record([present(KEY, b"second")])  # the source looks again, as it was asked to
+
+    puts, _ = await journal.due(START, 10)
+    assert [change.key for change in puts] == [KEY]
+    assert await journal.read(staging.blocked_up_to, 10, 10) == []
+
+
+async def test_a_refused_file_read_again_waits_all_the_same(journal: Journal) -> None:
+    """The same bytes would be refused again."""
+    await journal.record([present(KEY, b"first")])
+    puts, _ = await journal.due(START, 10)
+    await journal.begin_batch(puts, START)
+    refused = Staged(
+        key=KEY, sha256=None, size_bytes=None, sent=False, refused=True, retry_at=START + timedelta(seconds=30)
+    )
+    await journal.finish_in_batch([refused], START)
+
+    await journal.record([present(KEY, b"first", mtime_ns=2)])
+
+    assert await journal.due(START, 10) == ((), ())
