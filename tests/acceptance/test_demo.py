@@ -49,9 +49,9 @@ def test_the_demo_agrees_in_under_a_minute_and_leaves_nothing(tmp_path, environm
     done = subprocess.run([SYNCD, "demo"], capture_output=True, text=True, check=False, env=environment, timeout=240)
     took_s = time.monotonic() - started
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"files, \d+ bytes: identical", done.stdout)) >= 4
+    assert len(re.findall(r"files, [\d,]+ bytes: identical", done.stdout)) >= 4
     assert "DIFFERENT" not in done.stdout
-    assert "1797 images" in done.stdout
+    assert "1,797 images" in done.stdout
     assert took_s < MOST_SECONDS
     assert list((tmp_path / "tmp").iterdir()) == []
     assert left_running(tmp_path) == []

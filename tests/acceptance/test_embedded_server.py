@@ -112,15 +112,14 @@ def test_no_secret_is_in_a_command_line_or_in_the_log(lakefs_server: ServerProce
 
 def test_when_its_owner_is_killed_the_server_ends_and_the_next_start_works(lakefs_binary: Path, tmp_path: Path) -> None:
     """P4: no human is needed after ``kill -9``; the next start does not even wait for the end of the old one."""
-    owner, old, endpoint = start_owner(tmp_path, lakefs_binary)
+    owner, old, _ = start_owner(tmp_path, lakefs_binary)
     with owner:
         owner.kill()
     server = ServerProcess(tmp_path, binary=lakefs_binary)
-    server.start()
+    server.start()  # on the old port if nobody was quicker to take it
 
     assert not old.is_running()
     assert answers(server)
-    assert server.endpoint == endpoint
     server.stop()
 
 
