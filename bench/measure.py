@@ -97,4 +97,4 @@ def requests_of(server: ServerProcess) -> Counter[str]:
 
 def _cpu_s(server: ServerProcess) -> float:
     times = psutil.Process(server.pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,7 +66,9 @@ class Outcome:
 class Peer(Protocol):
     """A way to bring a folder into lakeFS."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return what it is called in the results."""
 
     def sync(self, place: Place) -> Outcome:
         """Bring the folder into a new repository."""
@@ -101,7 +103,7 @@ class SyncdInside:
     """The same, with the moments at which its phases began and ended."""
 
     name: str = "syncd, looked into"
-    phases: dict[str, float] | None = None  # seconds, of the newest run
+    phases: dict[str, float] = field(default_factory=dict)  # seconds, of the newest run
 
     def sync(self, place: Place) -> Outcome:
         state = place.fresh("inside")
@@ -179,7 +181,9 @@ def check(place: Place, outcome: Outcome, *, files: int, size_bytes: int) -> Non
         AssertionError: They are not.
     """
     reference = lakefs.Repository(outcome.repository, client=place.client()).ref(outcome.reference)
-    sizes = [found.size_bytes for found in reference.objects(prefix="images/") if isinstance(found, lakefs.ObjectInfo)]
+    sizes = [
+        found.size_bytes or 0 for found in reference.objects(prefix="images/") if isinstance(found, lakefs.ObjectInfo)
+    ]
     if (len(sizes), sum(sizes)) != (files, size_bytes):
         raise AssertionError(f"{outcome.repository} holds {len(sizes)} images of {sum(sizes)} bytes")
 
