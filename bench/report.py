@@ -149,8 +149,8 @@ def _latency(results: Results) -> list[str]:
     return [
         f"## One changed file among {results.corpus.files}, through the running daemon\n",
         (
-            f"From the change to the tag, with `settle_seconds` at 0 and `quiet_seconds` at 1 ms: median {middle:.0f} ms"
-            f" of {len(results.latencies_s)} ({low:.0f} to {high:.0f}).\n"
+            f"From the change to the tag, with `settle_seconds` at 0 and `quiet_seconds` at 1 ms: median"
+            f" {middle:.0f} ms of {len(results.latencies_s)} ({low:.0f} to {high:.0f}).\n"
         ),
     ]
 
