@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncd.demo import digits, extras, witness
-from syncd.demo.place import MARK, Place, open_place
+from syncd.demo.place import MARK, open_place
 from syncd.demo.script import Dataset
 from syncd.errors import SyncdError, UsageError
 
@@ -22,15 +22,14 @@ def test_the_images_are_the_same_every_time():
 
 
 def test_each_step_leaves_folder_and_table_fitting_together(tmp_path):
-    place = Place(tmp_path / "demo")
-    place.prepare()
-    counts = []
-    for step in Dataset(place.images, place.table, digits.load()[:100]).steps():
-        step.change()
-        rows = place.table.read_text().splitlines()[1:]
-        named = {f"images/{row.split(',')[1]}" for row in rows}
-        assert named == place.contents().keys() - {"tables/labels.csv"}
-        counts.append(len(rows))
+    with open_place(tmp_path / "demo") as place:
+        counts = []
+        for step in Dataset(place.images, place.table, digits.load()[:100]).steps():
+            step.change()
+            rows = place.table.read_text().splitlines()[1:]
+            named = {f"images/{row.split(',')[1]}" for row in rows}
+            assert named == place.contents().keys() - {"tables/labels.csv"}
+            counts.append(len(rows))
     assert counts == [100, 112, 112, 109]
 
 
