@@ -24,8 +24,10 @@ class Ledger:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def enter_sight(self, sight: Sight, reason: str) -> None:
+    async def enter_sight(self, sight: Sight, reason: str) -> list[str]:
         """Enter one look; its absences are recorded when this returns.
+
+        Return the directories that were gone and are there again: what is in them must be looked at.
 
         Args:
             sight: What was seen.
@@ -34,8 +36,7 @@ class Ledger:
         pending, problems = self._work.pending, self._work.problems
         absent = [path for path in sight.absent if not pending.reading(path)]
         await self._record_absent(absent, reason)
-        for directory in sight.gone:
-            await self._record_gone(directory, reason)
+        there_again = [directory for directory in sight.gone if not await self._record_gone(directory, reason)]
         for directory in sight.vanished:
             problems.clear_below(directory)
         for path in (*sight.quiet, *absent):
@@ -49,6 +50,7 @@ class Ledger:
                 self._name_restless(path)
         await problems.flush()
         self._work.progress.made()
+        return there_again
 
     async def enter_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Enter what became of some readings; their contents are recorded when this returns."""
@@ -81,16 +83,18 @@ class Ledger:
         await problems.flush()
         self._work.progress.made()
 
-    async def _record_gone(self, directory: str, reason: str) -> None:
-        """Record everything below a directory as absent, a batch at a time."""
+    async def _record_gone(self, directory: str, reason: str) -> bool:
+        """Record everything below a directory as absent, a batch at a time; return whether it stayed gone."""
         while True:
             paths = await self._work.thread(self._work.looker.gone_below, directory, _GONE_BATCH)
+            if paths is None:
+                return False
             absent = [path for path in paths if not self._work.pending.reading(path)]
             await self._record_absent(absent, reason)
             for path in absent:
                 self._work.pending.resolved(path)
             if not absent:  # none, or only such as are being read: those are looked at again by themselves
-                return
+                return True
 
     async def _record_absent(self, paths: Sequence[str], reason: str) -> None:
         for start in range(0, len(paths), RECORD_BATCH):

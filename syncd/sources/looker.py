@@ -83,29 +83,29 @@ class Looker:
             self.confirm_not_empty(root_fd, look.sight)
         return look.sight
 
-    def gone_below(self, directory: str, most: int) -> list[str]:
-        """Return up to ``most`` live paths below a directory, if it still is not there or not looked into.
+    def gone_below(self, directory: str, most: int) -> list[str] | None:
+        """Return up to ``most`` live paths below a directory that is gone; None unless it still is.
 
         Raises:
             SourceUnavailableError: The root is lost or empty.
         """
         with self.opened() as root_fd:
-            if not self.is_gone(root_fd, directory):
-                return []
+            if self.is_there(root_fd, directory) is not False:
+                return None
             keys = itertools.islice(self.inventory.known_below(IMAGES + directory), most)
             found = [key.removeprefix(IMAGES) for key in keys]
             self.confirm_not_empty(root_fd, Sight(absent=found))
             return found
 
-    def is_gone(self, root_fd: int, directory: str) -> bool:
-        """Return whether there is no such directory, or the rules leave it out; False where that cannot be told."""
+    def is_there(self, root_fd: int, directory: str) -> bool | None:
+        """Return whether there is such a directory that the rules let in; None where that cannot be told."""
         if not self.judge.rules.enters(directory):
-            return True
+            return False
         try:
             with tree.open_beneath(root_fd, directory) as fd:
-                return fd is None
+                return fd is not None
         except OSError:
-            return False
+            return None
 
     def confirm_not_empty(self, root_fd: int, sight: Sight) -> None:
         """Raise SourceEmptyError if something seems absent and nothing at all is there."""

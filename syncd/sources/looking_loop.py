@@ -128,8 +128,8 @@ class LookingLoop:
             if sight.rules_changed:
                 self.scans.ask("event")
             readable_again = [path for path in sight.entered if self._work.problems.stands(path.removesuffix("/"))]
-            await self._ledger.enter_sight(sight, "event")
-            for directory in (*sight.trees, *readable_again):
+            there_again = await self._ledger.enter_sight(sight, "event")
+            for directory in (*sight.trees, *readable_again, *there_again):
                 await self._list_tree(directory)
             await self._room()
 
@@ -174,7 +174,8 @@ class LookingLoop:
         sight = await self._work.thread(listing.walk.advance)
         if sight is not None:
             listing.unread.extend(sight.unread)
-            await self._ledger.enter_sight(sight, reason)
+            for directory in await self._ledger.enter_sight(sight, reason):
+                listing.walk.add(directory)
             return True
         self._end(listing, complete=True)
         await self._work.problems.flush()

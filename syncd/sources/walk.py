@@ -34,6 +34,12 @@ class Walk:
         self._looker = looker
         self._stack = [directory]
         self._here, self._to_read = directory, list[str]()  # names in one directory, last one first
+        self._listed: set[str] = set()  # the directories looked at, so that the end finds those it has missed
+        self._ended = False
+
+    def add(self, directory: str) -> None:
+        """List a directory as well, with all below it; also after the end."""
+        self._stack.append(directory)
         self._ended = False
 
     def advance(self) -> Sight | None:
@@ -52,8 +58,7 @@ class Walk:
                     self._give_out(root_fd, sight)
                 elif self._stack:
                     self._compare(root_fd, self._stack.pop(), sight)
-                else:
-                    self._find_gone(root_fd, sight)
+                elif self._find_gone(root_fd, sight):
                     self._ended = True
                     break
                 if len(sight.changed) >= PIECE_FILES or time.monotonic() - started > PIECE_SECONDS:
@@ -67,6 +72,7 @@ class Walk:
             with tree.open_beneath(root_fd, directory) as fd:
                 if fd is None:  # it has gone meanwhile; the end of the walk, or a hint, deals with that
                     return
+                self._listed.add(directory)
                 if self._looker.watcher is not None:
                     self._looker.watcher.watch(directory, fd)
                 listing = tree.list_directory(fd)
@@ -75,6 +81,7 @@ class Walk:
         except OSError as error:
             if not directory:
                 raise SourceUnavailableError(f"the folder {self._looker.root} cannot be listed: {error}") from error
+            self._listed.add(directory)
             sight.faults.append(unreadable(directory[:-1], error))
             sight.unread.append(directory)
             return
@@ -141,12 +148,22 @@ class Walk:
         if status is not None and tree.is_file(status):
             self._looker.judge.of_file(path, status, None, sight)
 
-    def _find_gone(self, root_fd: int, sight: Sight) -> None:
-        """Find the known directories that are not there any more, or not looked into any more."""
+    def _find_gone(self, root_fd: int, sight: Sight) -> bool:
+        """Find the known directories that are not there any more, or not looked into any more.
+
+        One that is there and was not listed came back after its parent was: it is listed now. Return whether there
+        was none of these.
+        """
         for known in self._looker.inventory.known_directories(IMAGES + self.directory):
             directory = known.removeprefix(IMAGES)
-            if directory and self._looker.is_gone(root_fd, directory):
+            if directory in self._listed or directory == "":
+                continue
+            there = self._looker.is_there(root_fd, directory)
+            if there:
+                self._stack.append(directory)
+            elif there is False:  # not None: what cannot be told has been named
                 sight.gone.append(directory)
+        return not self._stack
 
 
 class _Known:

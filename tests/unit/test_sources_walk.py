@@ -1,0 +1,84 @@
+"""A listing while the folder changes under it: what vanishes and comes back at the wrong moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from syncd.model import Signature
+from tests.support.memory_inventory import MemoryInventory
+from tests.support.watching import watched, write
+
+
+class Meddling(MemoryInventory):
+    """Changes the folder at the moment when a listing asks for what is known: in the middle of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_known_in: dict[str, Callable[[], object]] = {}
+        self.found_gone: Callable[[], object] | None = None  # once directories are known to be gone
+
+    def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
+        if meddle := self.before_known_in.pop(directory, None):
+            meddle()
+        return super().known_in(directory)
+
+    def known_directories(self, below: str) -> Iterator[str]:
+        yield from super().known_directories(below)  # by its end, a listing has looked at each of them
+        self._meddle()
+
+    def known_below(self, directory: str) -> Iterator[str]:
+        found = list(super().known_below(directory))
+        self._meddle()
+        yield from found
+
+    def _meddle(self) -> None:
+        meddle, self.found_gone = self.found_gone, None
+        if meddle is not None:
+            meddle()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    write(root / "keep.jpg")
+    return root
+
+
+@pytest.mark.parametrize("watch", ["auto", "polling"])
+async def test_a_directory_that_comes_back_during_a_listing_is_listed(root: Path, watch: str) -> None:
+    """P1: it was not there when its parent was listed, and is when those that are gone are looked for."""
+    inventory = Meddling()
+    write(root / "a/b/old.jpg")
+    async with watched(root, inventory, watch=watch, poll_seconds=3600) as world:
+        await world.barrier()
+        assert world.recorded == {"images/keep.jpg", "images/a/b/old.jpg"}
+
+        shutil.rmtree(root / "a")
+        inventory.before_known_in["images/"] = lambda: write(root / "a/b/new.jpg")
+        world.source.request_rescan()
+        await world.barrier()
+
+        assert "images/a/b/old.jpg" not in world.recorded
+        await world.barrier()
+        assert world.recorded == {"images/keep.jpg", "images/a/b/new.jpg"}
+
+
+@pytest.mark.parametrize("watch", ["auto", "polling"])
+async def test_a_directory_that_comes_back_before_it_is_recorded_as_gone_is_listed(root: Path, watch: str) -> None:
+    """P1: found to be gone, there again when that is about to be recorded, and with another content."""
+    inventory = Meddling()
+    write(root / "a/old.jpg")
+    async with watched(root, inventory, watch=watch, poll_seconds=3600) as world:
+        await world.barrier()
+        inventory.found_gone = lambda: write(root / "a/new.jpg")
+        (root / "a").rename(root.with_name("elsewhere"))
+        await world.barrier()
+
+        assert inventory.found_gone is None
+        assert "images/a/old.jpg" not in world.recorded
+        await world.barrier()
+        assert world.recorded == {"images/keep.jpg", "images/a/new.jpg"}
