@@ -26,6 +26,13 @@ def split_key(key: str) -> tuple[str, str]:
     return directory + slash, name
 
 
+def source_of(key: str) -> str:
+    """Return the name of the source a key belongs to: "images", or the table's name."""
+    if key.startswith(IMAGES):
+        return "images"
+    return key.removeprefix(TABLES).partition("/")[0].removesuffix(".csv")
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What ``lstat`` says of a file; if none of it moved, the content is taken as unchanged.
@@ -65,6 +72,60 @@ class Observation:
             raise ValueError(f"{self.key}: times must carry a time zone (use UTC)")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableObject:
+    """One object of a published table: the CSV file, a part, or what describes them."""
+
+    key: str  # "tables/labels.csv", "tables/labels/part-….parquet"
+    fingerprint: Fingerprint
+    signature: Signature  # of the file it was read from; size alone for what syncd wrote itself
+    rows: int = 0  # that it holds
+    rows_digest: bytes = b""  # of these rows, whatever their encoding; b"" where it holds none
+
+
+@dataclass(frozen=True, slots=True)
+class RowImage:
+    """The image that one row of a table names. Positional, since one is made for every row."""
+
+    row_key: str
+    part: str  # which piece of the table holds the row: rows of a piece are compared with those it held before
+    image: str | None  # key of the image, "images/cats/1.jpg"; None: the row names none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableVersion:
+    """One accepted version of a table, as a whole."""
+
+    name: str
+    objects: tuple[TableObject, ...]  # all it is published as, sorted by key
+    rows: int
+    columns: int
+    schema: str  # JSON, as published; "" for a CSV file as it is
+    observed_at: datetime  # time-zone-aware
+    reason: str  # as in Observation
+
+
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """One object of a table, as last accepted."""
+
+    object: TableObject
+    staged: bool  # the staging branch holds this very content: it need not be sent again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTable:
+    """What is known of a table's last accepted version."""
+
+    name: str
+    objects: tuple[KnownObject, ...]  # all it is published as, sorted by key
+    rows: int
+    columns: int
+    schema: str
+    keeps_rows: bool  # which image each row names is known; False: a version with rows begins with all of them
+    read_at: datetime  # when it was accepted
+
+
 class ProblemCode(StrEnum):
     """Why a path of the source is not synced. Stable words: scripts compare them."""
 
@@ -78,7 +139,8 @@ class ProblemCode(StrEnum):
     TOO_LARGE = "too-large"
     NEVER_SETTLES = "never-settles"
     REFUSED = "refused"  # lakeFS refused the object
-    BAD_TABLE = "bad-table"  # the table file cannot be accepted; the last good version stays
+    BAD_TABLE = "bad-table"  # the table cannot be accepted; the last good version stays
+    HELD = "held"  # a person must agree to it first; the last good version stays
     SOURCE_UNAVAILABLE = "source-unavailable"  # the root or the table file is gone or unreadable
 
 

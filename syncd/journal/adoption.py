@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import JournalError
 from syncd.fingerprint import SetDigest
+from syncd.journal import closure
 from syncd.journal.rows import to_seconds
 from syncd.journal.staging import UNKNOWN
 from syncd.model import IMAGES, split_key
@@ -75,6 +76,7 @@ def adopt_committed(
         found: ``(key, SHA-256 or None where it is not known, size in bytes)``.
         now: The time.
     """
+    closure.unpair(connection)
     for key, sha256, size_bytes in found:
         values = _place(key, now) | {"sha256": sha256 or UNKNOWN, "size_bytes": size_bytes}
         connection.execute(_COMMITTED, values)
@@ -102,6 +104,7 @@ def forget_branch(connection: sqlite3.Connection) -> None:
         " committed_bytes = NULL, unstaged_since = coalesce(unstaged_since, revision),"
         " waiting_since = coalesce(waiting_since, seen_at)"
     )
+    closure.unpair(connection)
     connection.execute("DELETE FROM snapshot WHERE step IN ('begun', 'committed')")
     connection.execute("UPDATE state SET adopted = 0")
 
@@ -120,3 +123,4 @@ def finish_adoption(connection: sqlite3.Connection) -> None:
         "UPDATE state SET adopted = 1, committed_images = ?, committed_bytes = ?, digest_state = ?",
         (images, size_bytes, digest.state),
     )
+    closure.pair_every_table(connection)

@@ -233,6 +233,12 @@ def translated(error: Exception, path: Path) -> JournalError:
             cause="the disk failed, or another program wrote to it",
             next_step=f"move {path} away; the next start rebuilds it from the source and from lakeFS",
         )
+    if "no such " in text:  # table, column, index
+        return JournalError(
+            f"the journal {path} is of an older schema: {text}",
+            cause="an older syncd wrote it, and this one reads it before it was brought forward",
+            next_step="restart the daemon (syncd run): it copies the journal, then brings it forward",
+        )
     return JournalError(
         f"the journal {path} cannot be used: {text}",
         cause="permissions, or a file system without locks (NFS)",

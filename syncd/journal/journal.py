@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from syncd.journal import adoption, observations, pictures, problems, snapshots, staging, tables
+from syncd.journal import adoption, observations, pictures, problems, snapshots, staging, table_rows, tables
 from syncd.journal.database import Database, copy, one_read, open_for_reading, translated
 
 if TYPE_CHECKING:
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from syncd.model import Observation, PendingChange, Problem, Signature, Snapshot, Trigger
+    from syncd.model import (
+        KnownTable,
+        Observation,
+        PendingChange,
+        Problem,
+        RowImage,
+        Signature,
+        Snapshot,
+        TableVersion,
+        Trigger,
+    )
 
 T = TypeVar("T")
 
@@ -90,9 +100,28 @@ class Journal:
         await self.write(observations.record, found)
         self.recorded.set()
 
-    async def record_table(self, name: str, observation: Observation, *, rows: int, columns: int) -> None:
+    def known_table(self, name: str) -> KnownTable | None:
+        """See ``Inventory.known_table``."""
+        with one_read(self._database.reader()) as connection:
+            return tables.known(connection, name)
+
+    def seen_sha256(self, key: str) -> bytes | None:
+        """Return the SHA-256 of a key as last observed; None where it is absent."""
+        with one_read(self._database.reader()) as connection:
+            found = pictures.entry(connection, key)
+        return None if found is None else found.seen
+
+    async def begin_rows(self, name: str) -> None:
+        """See ``Inventory.begin_rows``."""
+        await self.write(table_rows.begin, name)
+
+    async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
+        """See ``Inventory.add_rows``."""
+        await self.write(table_rows.add, name, rows)
+
+    async def record_table(self, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
         """See ``Inventory.record_table``."""
-        await self.write(tables.record, name, observation, rows=rows, columns=columns)
+        await self.write(tables.record, version, changed_parts=changed_parts)
         self.recorded.set()
 
     async def set_problems(self, source: str, found: Sequence[Problem]) -> None:

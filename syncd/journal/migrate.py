@@ -1,12 +1,14 @@
 """The journal's schema: created from ``schema.sql``, brought forward by ``migrations/N.sql``.
 
 ``N.sql`` leads from version N - 1 to N in one transaction. A journal written by a newer syncd is refused: what
-this one does not know it must not overwrite.
+this one does not know it must not overwrite. Before a journal is brought forward it is copied to ``journal.db.vN``,
+for whoever wants to go back.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 
 
 def bring_up_to_date(
@@ -26,7 +28,7 @@ def bring_up_to_date(
     version: int = VERSION,
     scripts: Traversable | None = None,
 ) -> None:
-    """Create the schema in an empty file, or migrate an older one; all or nothing.
+    """Create the schema in an empty file, or copy and migrate an older one; all or nothing.
 
     Args:
         connection: In autocommit mode.
@@ -39,8 +41,10 @@ def bring_up_to_date(
     """
     refuse_newer(connection, path, version=version)
     folder = resources.files("syncd.journal") if scripts is None else scripts
-    connection.execute("BEGIN IMMEDIATE")
     found = version_of(connection)
+    if 0 < found < version:
+        _copy(connection, path, path.with_name(f"{path.name}.v{found}"))
+    connection.execute("BEGIN IMMEDIATE")
     for step in _steps(folder, found, version):
         _run_script(connection, step)
     connection.execute(f"PRAGMA user_version = {version:d}")
@@ -61,6 +65,27 @@ def version_of(connection: sqlite3.Connection) -> int:
     """Return the schema version of the file; 0 for an empty one."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
+
+
+def _copy(connection: sqlite3.Connection, path: Path, target: Path) -> None:
+    """Copy the journal; the target is whole or not there.
+
+    Raises:
+        JournalError: It cannot be copied.
+    """
+    unfinished = target.with_name(f"{target.name}.tmp")
+    try:
+        unfinished.unlink(missing_ok=True)
+        with closing(sqlite3.connect(unfinished)) as copied:
+            connection.backup(copied)
+            copied.execute("PRAGMA journal_mode = DELETE")  # one file, without a -wal beside it
+        unfinished.replace(target)
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(
+            f"the journal {path} cannot be copied to {target}: {error}",
+            cause="the copy is made before an older journal is brought forward; the disk may have no space for it",
+            next_step=f"df -h {path.parent} , then free some, or move {target.name} away",
+        ) from error
 
 
 def _steps(folder: Traversable, found: int, version: int) -> list[str]:

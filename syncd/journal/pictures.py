@@ -21,7 +21,9 @@ class Standing:
     last_change_at: datetime | None
     live_images: int
     uncertain: int
+    unstaged_tables: int  # objects of tables not staged as last read, where a commit might hold half a table
     uncommitted: int
+    staged_at: int  # number of the newest batch, 0 before the first: while it stays, so does what is staged
     waiting_since: datetime | None
     changing_revision: int | None
     next_sequence: int
@@ -60,6 +62,18 @@ class EntryPicture:
 _WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"
 _UNCOMMITTED = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 IS NOT committed_sha256 LIMIT ?)"
 _UNCERTAIN = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE staged_sha256 = x'' LIMIT 1000)"
+# An object of a table that was never read here is no half of anything: it was on the branch when it was adopted. Nor
+# is a table that is one file, whose rows nobody compares: that one need not keep images waiting.
+_UNSTAGED_TABLES = """
+SELECT count(*) FROM (
+    SELECT 1 FROM entry INDEXED BY entry_unstaged_table
+    WHERE unstaged_since IS NOT NULL AND directory >= 'tables/' AND directory < 'tables0' AND EXISTS (
+        SELECT 1 FROM table_state t
+        WHERE (entry.directory = 'tables/' AND entry.name = t.name || '.csv' AND t.keeps_rows)
+        OR substr(entry.directory, 1, length(t.name) + 8) = 'tables/' || t.name || '/'
+    ) LIMIT 1000
+)
+"""
 _CHANGING = "SELECT min(unstaged_since) FROM entry WHERE changing = 1"
 _SNAPSHOTS = "SELECT coalesce(max(sequence), 0) + 1, max(CASE WHEN step = 'tagged' THEN begun_at END) FROM snapshot"
 
@@ -72,6 +86,8 @@ def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
     (waiting_since,) = connection.execute(_WAITING).fetchone()
     (uncommitted,) = connection.execute(_UNCOMMITTED, (count_up_to,)).fetchone()
     (uncertain,) = connection.execute(_UNCERTAIN).fetchone()
+    (unstaged_tables,) = connection.execute(_UNSTAGED_TABLES).fetchone()
+    (staged_at,) = connection.execute("SELECT coalesce(max(id), 0) FROM batch").fetchone()
     (changing_revision,) = connection.execute(_CHANGING).fetchone()
     next_sequence, last_snapshot_at = connection.execute(_SNAPSHOTS).fetchone()
     return Standing(
@@ -79,7 +95,9 @@ def standing(connection: sqlite3.Connection, *, count_up_to: int) -> Standing:
         last_change_at=to_time_or_none(last_change_at),
         live_images=live_images,
         uncertain=uncertain,
+        unstaged_tables=unstaged_tables,
         uncommitted=uncommitted,
+        staged_at=staged_at,
         waiting_since=to_time_or_none(waiting_since),
         changing_revision=changing_revision,
         next_sequence=next_sequence,
@@ -131,6 +149,16 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
         attempts=attempts,
         not_before=to_time_or_none(until or None),
     )
+
+
+def alike(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a live key in the same directory whose name differs in upper and lower case (of ASCII) alone, if any."""
+    found = connection.execute(
+        "SELECT directory || name FROM entry WHERE directory = ?1 AND name <> ?2 AND name COLLATE NOCASE = ?2"
+        " AND seen_sha256 IS NOT NULL LIMIT 1",
+        split_key(key),
+    ).fetchone()
+    return None if found is None else str(found[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.fingerprint import SetDigest
+from syncd.journal import closure, tables
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import IMAGES, Snapshot, Trigger
 
@@ -77,18 +78,9 @@ def summarise(connection: sqlite3.Connection) -> Summary:
         images=images,
         size_bytes=size_bytes,
         digest=digest,
-        rows=_staged_rows(connection),
+        rows=tables.staged_rows(connection),
         observed_at=to_time_or_none(observed_at),
     )
-
-
-def _staged_rows(connection: sqlite3.Connection) -> dict[str, int]:
-    found = connection.execute(
-        "SELECT v.name, v.row_count FROM table_version v JOIN entry e"
-        " ON e.directory = 'tables/' AND e.name = v.name || '.csv' AND e.staged_sha256 = v.sha256"
-        " ORDER BY v.name"
-    )
-    return dict(found.fetchall())
 
 
 def begin(
@@ -142,6 +134,7 @@ def abandon(connection: sqlite3.Connection, sequence: int) -> None:
 
 
 def _take_over(connection: sqlite3.Connection, sequence: int | None, totals_of: int | None = None) -> None:
+    closure.take_over(connection)
     connection.execute(
         "UPDATE state SET (committed_images, committed_bytes, digest_state) ="
         " (SELECT images, size_bytes, digest_state FROM snapshot WHERE sequence = ?)",
@@ -158,11 +151,7 @@ def _take_over(connection: sqlite3.Connection, sequence: int | None, totals_of: 
         " WHERE staged_sha256 IS NOT committed_sha256",
         (sequence,),
     )
-    connection.execute(
-        "DELETE FROM table_version WHERE NOT EXISTS (SELECT 1 FROM entry WHERE directory = 'tables/'"
-        " AND entry.name = table_version.name || '.csv'"
-        " AND table_version.sha256 IN (seen_sha256, staged_sha256, committed_sha256))"
-    )
+    tables.prune(connection)
 
 
 def merged(connection: sqlite3.Connection, sequence: int, commit_id: str, created_at: datetime) -> None:

@@ -1,24 +1,171 @@
-"""What each version of a table file holds."""
+"""The versions of each table: the objects they are published as, and what these hold."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.journal import observations
-from syncd.journal.rows import to_seconds
+from syncd.journal import closure, observations, table_rows
+from syncd.journal.rows import to_seconds, to_time
+from syncd.model import TABLES, Fingerprint, KnownObject, KnownTable, Observation, Signature, TableObject, split_key
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection, Iterator, Sequence
 
-    from syncd.model import Observation
+    from syncd.model import TableVersion
+
+_OBJECT = """
+INSERT INTO table_object VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    table_name = excluded.table_name, row_count = excluded.row_count, rows_digest = excluded.rows_digest
+"""
+
+_STATE = """
+INSERT INTO table_state VALUES (:name, :rows, :columns, :schema, :read_at, 0, 0, 0, 0)
+ON CONFLICT DO UPDATE SET
+    row_count = :rows, column_count = :columns, schema_text = :schema, read_at = :read_at
+"""
+
+_SEEN = """
+SELECT e.directory || e.name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
+       coalesce(o.row_count, 0), coalesce(o.rows_digest, x''), staged_sha256 IS seen_sha256
+FROM entry e LEFT JOIN table_object o ON o.directory = e.directory AND o.name = e.name AND o.sha256 = e.seen_sha256
+WHERE e.directory = ? AND e.name = ? AND e.seen_sha256 IS NOT NULL
+"""
+
+_STAGED_ROWS = """
+SELECT o.table_name, sum(o.row_count)
+FROM table_object o JOIN entry e ON e.directory = o.directory AND e.name = o.name AND e.staged_sha256 = o.sha256
+GROUP BY o.table_name ORDER BY o.table_name
+"""
+
+_PRUNE = """
+DELETE FROM table_object WHERE NOT EXISTS (
+    SELECT 1 FROM entry WHERE entry.directory = table_object.directory AND entry.name = table_object.name
+    AND table_object.sha256 IN (seen_sha256, staged_sha256, committed_sha256)
+)
+"""
 
 
-def record(connection: sqlite3.Connection, name: str, observation: Observation, *, rows: int, columns: int) -> None:
-    """Write the observation of a table file, and how many rows and columns this version of it has."""
-    if observation.fingerprint is None:
-        raise ValueError(f"table {name}: a table is never observed as absent")
-    connection.execute(
-        "INSERT INTO table_version VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (name, observation.fingerprint.sha256, rows, columns, to_seconds(observation.observed_at)),
+def record(connection: sqlite3.Connection, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
+    """Write one accepted version of a table: its objects, the absence of all others, and its rows' images.
+
+    Args:
+        connection: The writing one.
+        version: As a whole.
+        changed_parts: The pieces whose rows were laid by (``table_rows.add``), also those that are gone, whose rows
+            go. None: no rows are kept of this table.
+
+    Raises:
+        ValueError: An object is not one of this table's, or rows came for another piece.
+    """
+    before = set(_live_keys(connection, version.name))
+    now = {found.key for found in version.objects}
+    for key in now:
+        if not _belongs(version.name, key) or key == closure.key_of(version.name):
+            raise ValueError(f"table {version.name}: {key} is not one of its objects")
+    gone = sorted(before - now)
+    observations.record(connection, [_observed(version, found) for found in version.objects])
+    observations.record(connection, [_absent(version, key) for key in gone])
+    read_at = to_seconds(version.observed_at)
+    connection.executemany(
+        _OBJECT,
+        [
+            (*split_key(found.key), found.fingerprint.sha256, version.name, found.rows, found.rows_digest, read_at)
+            for found in version.objects
+        ],
     )
-    observations.record(connection, [observation])
+    connection.execute(
+        _STATE,
+        {
+            "name": version.name,
+            "rows": version.rows,
+            "columns": version.columns,
+            "schema": version.schema,
+            "read_at": read_at,
+        },
+    )
+    if changed_parts is None:
+        closure.drop(connection, version.name)
+    else:
+        paired = closure.keep(connection, version.name)
+        table_rows.take_in(connection, version.name, [*changed_parts, *gone], paired=paired)
+
+
+def _observed(version: TableVersion, found: TableObject) -> Observation:
+    return Observation(
+        key=found.key,
+        fingerprint=found.fingerprint,
+        signature=found.signature,
+        observed_at=version.observed_at,
+        reason=version.reason,
+    )
+
+
+def _absent(version: TableVersion, key: str) -> Observation:
+    return Observation(
+        key=key, fingerprint=None, signature=None, observed_at=version.observed_at, reason=version.reason
+    )
+
+
+def _belongs(name: str, key: str) -> bool:
+    return key == f"{TABLES}{name}.csv" or key.startswith(f"{TABLES}{name}/")
+
+
+def _live_keys(connection: sqlite3.Connection, name: str) -> Iterator[str]:
+    """Yield what the source last showed of a table, without what syncd says of it."""
+    yield from observations.known(connection, [f"{TABLES}{name}.csv"])
+    yield from (key for key in observations.known_below(connection, f"{TABLES}{name}/") if key != closure.key_of(name))
+
+
+def known(connection: sqlite3.Connection, name: str) -> KnownTable | None:
+    """Return what is known of a table; None where no version of it was accepted."""
+    state = connection.execute(
+        "SELECT row_count, column_count, schema_text, read_at, keeps_rows FROM table_state WHERE name = ?", (name,)
+    ).fetchone()
+    if state is None:
+        return None
+    rows, columns, schema, read_at, keeps_rows = state
+    return KnownTable(
+        name=name,
+        objects=tuple(_known_object(connection, key) for key in sorted(_live_keys(connection, name))),
+        rows=rows,
+        columns=columns,
+        schema=schema,
+        keeps_rows=bool(keeps_rows),
+        read_at=to_time(read_at),
+    )
+
+
+def _known_object(connection: sqlite3.Connection, key: str) -> KnownObject:
+    found, sha256, md5, size_bytes, mtime_ns, ctime_ns, inode, rows, rows_digest, staged = connection.execute(
+        _SEEN, split_key(key)
+    ).fetchone()
+    return KnownObject(
+        TableObject(
+            key=found,
+            fingerprint=Fingerprint(sha256, md5, size_bytes),
+            signature=Signature(size_bytes, mtime_ns, ctime_ns, inode),
+            rows=rows,
+            rows_digest=rows_digest,
+        ),
+        staged=bool(staged),
+    )
+
+
+def staged_rows(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how many rows the staged objects of each table hold."""
+    return dict(connection.execute(_STAGED_ROWS).fetchall())
+
+
+def prune(connection: sqlite3.Connection) -> None:
+    """Forget what objects hold that are neither seen nor staged nor committed."""
+    connection.execute(_PRUNE)
+
+
+def forget(connection: sqlite3.Connection, keep: Collection[str]) -> None:
+    """Forget the tables that are not configured any more; what is published of them stays on the branch."""
+    for (name,) in connection.execute("SELECT name FROM table_state").fetchall():
+        if name not in keep:
+            closure.drop(connection, name)
+            connection.execute("DELETE FROM table_state WHERE name = ?", (name,))

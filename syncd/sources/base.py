@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from syncd.model import Observation, Problem, Signature
+    from syncd.model import KnownTable, Observation, Problem, RowImage, Signature, TableVersion
 
 
 class Inventory(Protocol):
@@ -46,8 +46,35 @@ class Inventory(Protocol):
         effect in the order of the calls.
         """
 
-    async def record_table(self, name: str, observation: Observation, *, rows: int, columns: int) -> None:
-        """Make the observation of a table file durable, and in the same transaction what this version holds."""
+    def known_table(self, name: str) -> KnownTable | None:
+        """Return what is known of a table's last accepted version; None where there was none."""
+
+    async def begin_rows(self, name: str) -> None:
+        """Begin to read a version of a table: forget the rows that came for one that was never finished."""
+
+    async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
+        """Lay by rows of the version being read: those of the pieces that changed. Nothing follows from them yet.
+
+        A call for each few thousand rows keeps memory bounded.
+
+        Raises:
+            ValueError: A row key comes twice.
+        """
+
+    async def record_table(self, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
+        """Make one accepted version of a table durable, in one transaction.
+
+        Each of its objects is observed as by :meth:`record`; every other live object of the table is observed as
+        absent, except for ``_closure.json``, which the table's source does not write.
+
+        Args:
+            version: The whole version.
+            changed_parts: The pieces (``RowImage.part``) whose rows are replaced by those laid by, also those that
+                are gone; the rows of all other pieces stay. None: no rows are kept of this table.
+
+        Raises:
+            ValueError: An object is not the table's, or rows were laid by for a piece that is not among the changed.
+        """
 
     async def set_problems(self, source: str, problems: Sequence[Problem]) -> None:
         """Add or replace problems by (source, path); ``since`` of one that stands already is kept."""
@@ -89,6 +116,7 @@ class SourceHealth:
     complete: bool
     scanning: bool  # a full listing is under way
     settling: int  # paths seen changing and not yet observed, without those named as never settling
+    hold: str = ""  # what a person must agree to before it goes on, with the next step; "" when nothing is held
     reason: str = ""  # why it is not available or not complete, with the next step; "" when all is well
     degraded: str = ""  # why it watches by polling although events were asked for; "" when it does not
     skipped: Mapping[str, int] = field(default_factory=dict)  # ProblemCode value -> count of standing problems
@@ -126,6 +154,9 @@ class Source(Protocol):
 
     def recheck(self, key: str) -> None:
         """Look at this key again soon: what was recorded of it did not hold when it was read."""
+
+    def approve(self) -> str:
+        """Take what is held as it was when a person was told of it; return what that was, "" if nothing is held."""
 
     def health(self) -> SourceHealth:
         """Return the state now; cheap."""

@@ -6,12 +6,12 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from syncd.model import SHA256_BYTES, split_key
+from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from syncd.model import Observation, Problem, Signature
+    from syncd.model import Problem, RowImage, Signature, TableObject, TableVersion
 
 MD5_BYTES = 16
 
@@ -24,7 +24,11 @@ class MemoryInventory:
         self.live: dict[str, Observation] = {}
         self.history: list[Observation] = []  # changes of content and absences, in order
         self.recorded = 0  # observations, also those that changed nothing
-        self.tables: dict[str, tuple[bytes, int, int]] = {}
+        self.tables: dict[str, tuple[bytes, int, int]] = {}  # SHA-256 of the first object, rows, columns
+        self.versions: dict[str, TableVersion] = {}  # the newest of each table
+        self.rows: dict[str, dict[str, RowImage]] = {}  # of the tables that keep them, by row key
+        self.is_staged: Callable[[TableObject], bool] = lambda _: False
+        self._incoming: dict[str, dict[str, RowImage]] = {}
         self.problems: dict[tuple[str, str], Problem] = {}
         self.listed: list[str] = []  # the directories that known_in was asked for
         self.fail_next: Exception | None = None
@@ -67,18 +71,71 @@ class MemoryInventory:
         return iter(found)
 
     async def record(self, observations: Sequence[Observation]) -> None:
-        if self.fail_next is not None:
-            failure, self.fail_next = self.fail_next, None
-            raise failure
+        self._fail()
         with self._lock:
             self.calls["record"] += 1
             for observation in observations:
                 self._record(observation)
 
-    async def record_table(self, name: str, observation: Observation, *, rows: int, columns: int) -> None:
-        assert observation.fingerprint is not None
-        await self.record([observation])
-        self.tables[name] = (observation.fingerprint.sha256, rows, columns)
+    def known_table(self, name: str) -> KnownTable | None:
+        with self._lock:
+            self.calls["known_table"] += 1
+            version = self.versions.get(name)
+            if version is None:
+                return None
+            objects = tuple(KnownObject(found, staged=self.is_staged(found)) for found in version.objects)
+        return KnownTable(
+            name=name,
+            objects=objects,
+            rows=version.rows,
+            columns=version.columns,
+            schema=version.schema,
+            keeps_rows=name in self.rows,
+            read_at=version.observed_at,
+        )
+
+    async def begin_rows(self, name: str) -> None:
+        self.calls["begin_rows"] += 1
+        self._incoming.pop(name, None)
+
+    async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
+        self._fail()
+        self.calls["add_rows"] += 1
+        incoming = self._incoming.setdefault(name, {})
+        for row in rows:
+            (row.row_key + row.part + (row.image or "")).encode()
+            if row.row_key in incoming:
+                raise ValueError(f"table {name}: a row key came twice in one version")
+            incoming[row.row_key] = row
+
+    async def record_table(self, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
+        self._fail()
+        name = version.name
+        keys = {found.key for found in version.objects}
+        live = {key for key in self.live if key == f"tables/{name}.csv" or key.startswith(f"tables/{name}/")}
+        assert all(key == f"tables/{name}.csv" or key.startswith(f"tables/{name}/") for key in keys)
+        assert f"tables/{name}/_closure.json" not in keys
+        gone = sorted(live - keys - {f"tables/{name}/_closure.json"})
+        with self._lock:
+            self.calls["record_table"] += 1
+            if changed_parts is None:
+                self.rows.pop(name, None)
+            else:
+                self._replace_rows(name, {*changed_parts, *gone})
+            self._incoming.pop(name, None)
+            for found in version.objects:
+                self._record(_observed(version, found.key, found))
+            for key in gone:
+                self._record(_observed(version, key, None))
+            self.versions[name] = version
+            self.tables[name] = (version.objects[0].fingerprint.sha256, version.rows, version.columns)
+
+    def _replace_rows(self, name: str, parts: set[str]) -> None:
+        incoming = self._incoming.get(name, {})
+        if stray := {row.part for row in incoming.values()} - parts:
+            raise ValueError(f"table {name}: rows of {min(stray)} came, which is not among the pieces that changed")
+        stay = {key: row for key, row in self.rows.get(name, {}).items() if row.part not in parts}
+        self.rows[name] = stay | incoming
 
     async def set_problems(self, source: str, problems: Sequence[Problem]) -> None:
         self.calls["set_problems"] += 1
@@ -104,6 +161,11 @@ class MemoryInventory:
         """Return the code of each standing problem, by path."""
         return {path: problem.code.value for (_, path), problem in self.problems.items()}
 
+    def _fail(self) -> None:
+        if self.fail_next is not None:
+            failure, self.fail_next = self.fail_next, None
+            raise failure
+
     def _record(self, observation: Observation) -> None:
         observation.key.encode()
         self.recorded += 1
@@ -120,3 +182,13 @@ class MemoryInventory:
         self.live[observation.key] = observation
         if before is None or before.fingerprint != observation.fingerprint:
             self.history.append(observation)
+
+
+def _observed(version: TableVersion, key: str, found: TableObject | None) -> Observation:
+    return Observation(
+        key=key,
+        fingerprint=found and found.fingerprint,
+        signature=found and found.signature,
+        observed_at=version.observed_at,
+        reason=version.reason,
+    )

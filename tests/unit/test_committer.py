@@ -18,6 +18,7 @@ from syncd.preparation import Preparation
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
 from tests.support.observing import START, fingerprint, present
+from tests.support.table_versions import csv_version
 from tests.unit.test_uploader import Files
 
 LATER = START + timedelta(seconds=100)
@@ -95,7 +96,7 @@ async def test_a_snapshot_is_committed_merged_and_tagged(desk):
 
 
 async def test_the_commit_says_what_it_holds(desk):
-    await desk.journal.record_table("labels", present("tables/labels.csv", b"id"), rows=7, columns=2)
+    await desk.journal.record_table(csv_version("labels", b"id", rows=7), changed_parts=None)
     await desk.stage(a=b"a", **{"tables/labels.csv": b"id"})
     snapshot = await desk.publish()
     metadata = desk.repository.head("main").metadata

@@ -17,6 +17,7 @@ from syncd.journal.journal import open_readonly
 from syncd.journal.staging import Staged
 from syncd.model import Problem, ProblemCode, Signature, Trigger
 from tests.support.observing import START, absent, fingerprint, present
+from tests.support.table_versions import csv_version
 
 LATER = START + timedelta(seconds=100)
 
@@ -204,10 +205,10 @@ async def test_a_snapshot_that_comes_to_nothing_is_forgotten_and_its_number_used
 
 
 async def test_row_counts_go_with_the_version_of_the_table_that_is_staged(journal):
-    await journal.record_table("labels", present("tables/labels.csv", b"v1"), rows=3, columns=2)
+    await journal.record_table(csv_version("labels", b"v1", rows=3), changed_parts=None)
     await stage_all(journal)
     assert (await journal.read(snapshots.summarise)).rows == {"labels": 3}
-    await journal.record_table("labels", present("tables/labels.csv", b"v2"), rows=4, columns=2)
+    await journal.record_table(csv_version("labels", b"v2", rows=4), changed_parts=None)
     assert (await journal.read(snapshots.summarise)).rows == {"labels": 3}  # the new version is not staged yet
 
 

@@ -1,0 +1,116 @@
+-- The journal, version 1. Times are Unix seconds (UTC), hashes raw bytes.
+-- A SHA-256 is NULL where there is no content, and x'' where it is not known: x'' equals no content,
+-- so that whatever was interrupted in the middle is due again by itself.
+
+CREATE TABLE state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    revision INTEGER NOT NULL CHECK (revision >= 0),      -- of the newest observation that changed a content
+    last_change_at REAL,                                  -- and when it was made
+    live_images INTEGER NOT NULL CHECK (live_images >= 0),
+    committed_images INTEGER NOT NULL CHECK (committed_images >= 0),
+    committed_bytes INTEGER NOT NULL CHECK (committed_bytes >= 0),
+    digest_state BLOB NOT NULL CHECK (length(digest_state) = 256),  -- of the newest snapshot; see fingerprint.SetDigest
+    adopted INTEGER NOT NULL CHECK (adopted IN (0, 1))    -- what the staging branch held at first is in `entry`
+) STRICT;
+INSERT INTO state VALUES (1, 0, NULL, 0, 0, 0, zeroblob(256), 0);
+
+-- What this journal is about. It must not be used for another repository, branch or prefix.
+CREATE TABLE binding (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE snapshot (
+    sequence INTEGER PRIMARY KEY,                         -- {seq} in tag names
+    intent TEXT NOT NULL UNIQUE,                          -- goes into the commit's metadata as syncd.snapshot
+    step TEXT NOT NULL CHECK (step IN ('begun', 'committed', 'merged', 'tagged')),
+    trigger_name TEXT NOT NULL,
+    begun_at REAL NOT NULL,
+    tag TEXT NOT NULL CHECK (tag <> ''),
+    message TEXT NOT NULL,
+    metadata TEXT NOT NULL CHECK (json_valid(metadata)),  -- of the commit
+    added INTEGER NOT NULL CHECK (added >= 0),
+    changed INTEGER NOT NULL CHECK (changed >= 0),
+    deleted INTEGER NOT NULL CHECK (deleted >= 0),
+    images INTEGER NOT NULL CHECK (images >= 0),
+    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+    digest_state BLOB NOT NULL CHECK (length(digest_state) = 256),
+    digest TEXT NOT NULL CHECK (length(digest) = 64),
+    staging_commit TEXT,
+    commit_id TEXT,                                       -- on the publish branch
+    created_at REAL,
+    CHECK ((step = 'begun') = (staging_commit IS NULL)),
+    CHECK ((step IN ('begun', 'committed')) = (commit_id IS NULL)),
+    CHECK ((commit_id IS NULL) = (created_at IS NULL))
+) STRICT;
+-- One at a time: nothing is staged between a snapshot's begin and its commit.
+CREATE UNIQUE INDEX snapshot_open ON snapshot ((1)) WHERE step <> 'tagged';
+CREATE INDEX snapshot_tag ON snapshot (tag);
+
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY,
+    begun_at REAL NOT NULL,
+    puts INTEGER NOT NULL CHECK (puts >= 0),
+    deletes INTEGER NOT NULL CHECK (deletes >= 0),
+    ended_at REAL                                         -- NULL: under way, or interrupted
+) STRICT;
+
+-- Per key the three states: what the source showed, what the staging branch holds, what the newest snapshot holds.
+CREATE TABLE entry (
+    directory TEXT NOT NULL CHECK (directory = '' OR substr(directory, -1) = '/'),
+    name TEXT NOT NULL CHECK (name <> ''),
+    seen_sha256 BLOB CHECK (length(seen_sha256) = 32),    -- NULL: not there, or not observed yet
+    seen_md5 BLOB CHECK (length(seen_md5) = 16),
+    size_bytes INTEGER CHECK (size_bytes >= 0),
+    mtime_ns INTEGER,
+    ctime_ns INTEGER,
+    inode INTEGER,
+    seen_at REAL,                                         -- when this content was first observed
+    seen_how TEXT NOT NULL DEFAULT '',
+    revision INTEGER NOT NULL CHECK (revision >= 0),      -- of the observation of this content
+    staged_sha256 BLOB CHECK (length(staged_sha256) IN (0, 32)),
+    staged_bytes INTEGER CHECK (staged_bytes >= 0),
+    staged_batch INTEGER,                                 -- the last batch that touched the key
+    committed_sha256 BLOB CHECK (length(committed_sha256) IN (0, 32)),
+    committed_bytes INTEGER CHECK (committed_bytes >= 0),
+    committed_in INTEGER,                                 -- sequence of the snapshot that brought this content
+    unstaged_since INTEGER,                               -- revision since which seen and staged differ
+    waiting_since REAL,                                   -- time since which the newest snapshot is not up to date
+    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),  -- refused by lakeFS so many times in a row
+    not_before REAL NOT NULL DEFAULT 0,                   -- not offered again before this time
+    changing INTEGER NOT NULL DEFAULT 0 CHECK (changing IN (0, 1)),  -- it changed while it was sent
+    PRIMARY KEY (directory, name),
+    CHECK ((seen_sha256 IS NULL) = (seen_md5 IS NULL)),
+    CHECK ((seen_sha256 IS NULL) = (size_bytes IS NULL)),
+    CHECK ((seen_sha256 IS NULL) = (mtime_ns IS NULL)),
+    CHECK ((seen_sha256 IS staged_sha256) = (unstaged_since IS NULL)),
+    CHECK ((seen_sha256 IS staged_sha256 AND staged_sha256 IS committed_sha256) = (waiting_since IS NULL)),
+    CHECK (coalesce(seen_sha256, staged_sha256, committed_sha256) IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_due_put ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NOT NULL;
+CREATE INDEX entry_due_delete ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NULL;
+CREATE INDEX entry_waiting ON entry (waiting_since) WHERE waiting_since IS NOT NULL;
+CREATE INDEX entry_uncommitted ON entry (directory, name) WHERE staged_sha256 IS NOT committed_sha256;
+CREATE INDEX entry_uncertain ON entry (directory, name) WHERE staged_sha256 = x'';
+CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
+CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
+
+-- What each version of a table file holds, for the commit's metadata.
+CREATE TABLE table_version (
+    name TEXT NOT NULL,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    row_count INTEGER NOT NULL CHECK (row_count >= 0),
+    column_count INTEGER NOT NULL CHECK (column_count >= 1),
+    accepted_at REAL NOT NULL,
+    PRIMARY KEY (name, sha256)
+) STRICT, WITHOUT ROWID;
+
+-- What is not synced, and why.
+CREATE TABLE problem (
+    source TEXT NOT NULL,
+    path TEXT NOT NULL,
+    code TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    since REAL NOT NULL,
+    PRIMARY KEY (source, path)
+) STRICT, WITHOUT ROWID;
