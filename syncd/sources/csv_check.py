@@ -19,7 +19,7 @@ from syncd.model import Fingerprint
 from syncd.sources.tree import is_file, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from syncd.model import Signature
@@ -30,6 +30,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHOWN_CHARACTERS = 60
 _BUCKETS = 256  # so that no more than a 256th of the hashes is sorted, as Python integers, at a time
 _MOST_SUSPECTS = 1_000
+_TOLD_ROWS = 5_000
 _LATER_BITS = (1 << 56) - 1
 
 
@@ -57,6 +58,7 @@ def read_table(
     key: str,
     image_column: str | None,
     stopped: Callable[[], bool] = lambda: False,
+    on_rows: Callable[[Sequence[tuple[str, str]]], None] | None = None,
 ) -> TableReading:
     """Read a table file, fingerprint it and check it.
 
@@ -66,6 +68,8 @@ def read_table(
         key: The column whose values must be there and be unique.
         image_column: A further column that must be there, or None.
         stopped: Asked now and then; True ends the reading.
+        on_rows: Told each row's key and what it has in the image column, some thousands at a time. What it was told
+            counts only when this function returns.
 
     Raises:
         BadTableError: It is not an acceptable table.
@@ -84,7 +88,7 @@ def read_table(
         if opened_for_writing(fd):
             raise OpenForWritingError(f"{path} is open for writing")
         content = _Content(fd)
-        check = _Check(key, image_column, stopped)
+        check = _Check(key, image_column, stopped, on_rows)
         try:
             check.first_pass(content.lines())
             fingerprint = content.fingerprint()
@@ -149,20 +153,35 @@ class _Content(io.RawIOBase):
 class _Check:
     """The rules for one table, applied to its lines as they come."""
 
-    def __init__(self, key: str, image_column: str | None, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        key: str,
+        image_column: str | None,
+        stopped: Callable[[], bool],
+        on_rows: Callable[[Sequence[tuple[str, str]]], None] | None,
+    ) -> None:
         self._key, self._image_column, self._stopped = key, image_column, stopped
+        self._on_rows = on_rows if image_column is not None else None
         self.header: list[str] = []
         self.rows = 0
         self._hashes = [array("Q") for _ in range(_BUCKETS)]
 
     def first_pass(self, lines: Iterator[str]) -> None:
         """Check everything but equal keys, of which only the hashes are kept."""
-        for line, value in self._keys(lines):
+        told: list[tuple[str, str]] = []
+        for line, value, image in self._keys(lines):
             if not value.strip():
                 raise BadTableError(f'line {line}: the key column "{self._key}" is empty')
             number = hash(value)
             self._hashes[number & (_BUCKETS - 1)].append((number >> 8) & _LATER_BITS)
             self.rows += 1
+            if self._on_rows is not None:
+                told.append((value, image))
+                if len(told) == _TOLD_ROWS:
+                    self._on_rows(told)
+                    told = []
+        if self._on_rows is not None and told:
+            self._on_rows(told)
 
     def second_pass(self, lines: Callable[[], Iterator[str]]) -> None:
         """Look at the keys whose hashes were equal once more, to tell equal keys from equal hashes."""
@@ -170,7 +189,7 @@ class _Check:
         if not suspects:
             return
         first_line: dict[str, int] = {}
-        for line, value in self._keys(lines()):
+        for line, value, _ in self._keys(lines()):
             number = hash(value)
             if (number & (_BUCKETS - 1), (number >> 8) & _LATER_BITS) in suspects:
                 if value in first_line:
@@ -191,19 +210,20 @@ class _Check:
         self._hashes = []
         return suspects
 
-    def _keys(self, lines: Iterator[str]) -> Iterator[tuple[int, str]]:
-        """Yield for each row its first line's number and its key."""
+    def _keys(self, lines: Iterator[str]) -> Iterator[tuple[int, str, str]]:
+        """Yield for each row its first line's number, its key, and what it has in the image column, if there is one."""
         csv.field_size_limit(MOST_LINE_BYTES)  # for the whole process; its default is 128 KiB
         reader = csv.reader(lines, strict=True)
-        begins, position = 1, -1
+        begins, position, image = 1, -1, -1
         try:
             for row in reader:
                 if row and position < 0:
                     self.header, position = row, self._position(row, begins)
+                    image = position if self._image_column is None else row.index(self._image_column)
                 elif row:  # an empty line is none
                     if len(row) != len(self.header):
                         raise BadTableError(f"line {begins} has {len(row)} columns, the header has {len(self.header)}")
-                    yield begins, row[position]
+                    yield begins, row[position], row[image]
                 begins = reader.line_num + 1
                 if not begins & 0xFFF and self._stopped():
                     raise TableStoppedError("the reading was stopped")

@@ -10,25 +10,29 @@ import asyncio
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from syncd.fingerprint import ChangedDuringReadError, OpenForWritingError, signature_of
-from syncd.model import TABLES, Observation, ProblemCode
+from syncd.model import TABLES, ProblemCode, RowImage, TableObject, TableVersion
 from syncd.sources.base import LeftOut, SourceHealth, TableFacts
 from syncd.sources.csv_check import BadTableError, TableReading, TableStoppedError, read_table
+from syncd.sources.file_watch import FileWatch
 from syncd.sources.hints import Hints
 from syncd.sources.pending import NAMED_AFTER_SECONDS, NAMED_AFTER_SETTLES
 from syncd.sources.problem_book import ProblemBook
 from syncd.sources.settling import Settling
-from syncd.sources.watcher import Watcher, WatchUnavailableError
+from syncd.sources.tables.base import WHOLE
+from syncd.sources.tables.guard import why_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from syncd.model import Signature
     from syncd.sources.base import Inventory
-    from syncd.sources.settings import TableSettings
+    from syncd.sources.settings import CsvTableSettings
+    from syncd.sources.tables.images import ImageColumn
 
 _HELD_SECONDS = 0.1
 _HELD, _CHANGING = "open for writing in a program", "still changing"
@@ -44,7 +48,7 @@ class CsvTable:
         clock: The time, time-zone-aware.
     """
 
-    def __init__(self, settings: TableSettings, inventory: Inventory, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, settings: CsvTableSettings, inventory: Inventory, *, clock: Callable[[], datetime]) -> None:
         self._settings, self._inventory, self._clock = settings, inventory, clock
         self._name, self._path = settings.name, settings.path
         self._problems = ProblemBook(settings.name, inventory, clock)
@@ -54,8 +58,11 @@ class CsvTable:
         self._judged: Signature | None = None  # of the version last accepted or refused
         self._fault = "it has not been read yet"  # why the version on disk is not the accepted one; "" if it is
         self._available = self._changing = False
+        self._hold, self._shown = "", 0  # what a person must agree to, and the rows they were told of
+        self._approved: int | None = None  # so many rows, or more, may be there now
         self._turn, self._wake, self._stopped = asyncio.Lock(), asyncio.Event(), threading.Event()
-        self._watcher: Watcher | None = None
+        self._idle = threading.Event()  # no thread is reading
+        self._idle.set()
         self.accepted: TableFacts | None = None
 
     @property
@@ -70,18 +77,19 @@ class CsvTable:
             await asyncio.to_thread(self._problems.load)
             loop = asyncio.get_running_loop()
             hints = Hints(lambda: loop.call_soon_threadsafe(self._wake.set))
+            watch = FileWatch(self._path, hints, wanted=self._settings.events)
             while True:
-                await self._watch(hints)
+                await watch.begin()
                 await self._look("poll")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(self._settings.poll_seconds, self._until_due())):
                         await self._wake.wait()
                 self._wake.clear()
                 if hints.take().check_root:
-                    await self._stop_watching()
+                    await watch.end()
         finally:
-            self._stopped.set()
-            await self._stop_watching()
+            await self._end_reading()
+            await watch.end()
 
     async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.barrier``; a table that cannot be accepted is left out, it does not stop the others.
@@ -98,7 +106,10 @@ class CsvTable:
     async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.scan_once``."""
         self._stopped.clear()
-        return await self.barrier(deadline)
+        try:
+            return await self.barrier(deadline)
+        finally:
+            await self._end_reading()
 
     def open(self, key: str) -> BinaryIO:
         """See ``Source.open``; links are followed, since the configuration names the path."""
@@ -113,6 +124,14 @@ class CsvTable:
             self._judged = None
             self._wake.set()
 
+    def approve(self) -> str:
+        """See ``Source.approve``."""
+        held, self._hold = self._hold, ""
+        if held:
+            self._approved, self._judged = self._shown, None
+            self._wake.set()
+        return held
+
     def health(self) -> SourceHealth:
         """See ``Source.health``. Always complete once read: a table is never recorded as absent."""
         return SourceHealth(
@@ -122,6 +141,7 @@ class CsvTable:
             scanning=self._turn.locked(),
             settling=int(self._changing and not self._restless),
             reason=self._fault,
+            hold=self._hold,
             skipped=self._problems.counts(),
         )
 
@@ -152,14 +172,18 @@ class CsvTable:
         return False
 
     async def _read(self, signature: Signature, reason: str) -> None:
+        image = self._settings.image
+        if self._settings.keeps_rows:
+            await self._inventory.begin_rows(self._name)
         try:
             reading = await asyncio.to_thread(
-                read_table,
+                self._read_table,
                 self._path,
                 signature,
                 key=self._settings.key,
-                image_column=self._settings.image_column,
+                image_column=None if image is None else image.name,
                 stopped=self._stopped.is_set,
+                on_rows=self._teller(image) if self._settings.keeps_rows and image is not None else None,
             )
         except BadTableError as error:
             self._refuse(ProblemCode.BAD_TABLE, error.fact, signature)
@@ -175,25 +199,58 @@ class CsvTable:
         else:
             await self._accept(reading, reason)
 
+    def _read_table(self, path: Path, expected: Signature, **told: Any) -> TableReading:
+        self._idle.clear()
+        try:
+            return read_table(path, expected, **told)
+        finally:
+            self._idle.set()
+
+    async def _why_held(self, reading: TableReading) -> str:
+        """Return why a person must agree to this version first, or ""; an approval covers what was shown of it."""
+        known = await asyncio.to_thread(self._inventory.known_table, self._name)
+        held = why_held(self._name, known.rows if known is not None else 0, reading.rows, self._settings.limits)
+        return "" if self._approved is not None and reading.rows >= self._approved else held
+
     async def _accept(self, reading: TableReading, reason: str) -> None:
-        observation = Observation(
-            key=self._table_key,
-            fingerprint=reading.fingerprint,
-            signature=reading.signature,
+        if held := await self._why_held(reading):
+            self._refuse(ProblemCode.HELD, held, reading.signature)
+            self._hold, self._shown = held, reading.rows
+            return
+        found = TableObject(
+            key=self._table_key, fingerprint=reading.fingerprint, signature=reading.signature, rows=reading.rows
+        )
+        version = TableVersion(
+            name=self._name,
+            objects=(found,),
+            rows=reading.rows,
+            columns=reading.columns,
+            schema="",
             observed_at=self._clock(),
             reason=reason,
         )
-        await self._inventory.record_table(self._name, observation, rows=reading.rows, columns=reading.columns)
+        await self._inventory.record_table(version, changed_parts=[WHOLE] if self._settings.keeps_rows else None)
         self.accepted = TableFacts(
             name=self._name,
             sha256=reading.fingerprint.sha256,
             rows=reading.rows,
             columns=reading.columns,
-            accepted_at=observation.observed_at,
+            accepted_at=version.observed_at,
         )
         self._settle(reading.signature, "")
+        self._approved = None
         for path in self._inventory.problem_paths(self._name):
             self._problems.clear(path)
+
+    def _teller(self, image: ImageColumn) -> Callable[[Sequence[tuple[str, str]]], None]:
+        """Return what lays by the rows of a version, from the thread that reads them."""
+        loop = asyncio.get_running_loop()
+
+        def tell(rows: Sequence[tuple[str, str]]) -> None:
+            laid_by = [RowImage(key, WHOLE, image.key_of(value)) for key, value in rows]
+            asyncio.run_coroutine_threadsafe(self._inventory.add_rows(self._name, laid_by), loop).result()
+
+        return tell
 
     def _refuse(self, code: ProblemCode, fact: str, signature: Signature | None) -> None:
         """Name what is wrong; with a signature it is not read again before it changes."""
@@ -201,7 +258,7 @@ class CsvTable:
         self._problems.note(str(self._path), code, f"{fact[:1].upper()}{fact[1:]}. {_STAYS}")
 
     def _settle(self, signature: Signature | None, fault: str) -> None:
-        self._judged, self._fault = signature, fault
+        self._judged, self._fault, self._hold = signature, fault, ""
         self._changing, self._changing_since = False, None
 
     def _note_changing(self, why: str) -> None:
@@ -226,26 +283,7 @@ class CsvTable:
             return 0.01 if self._changing else self._settings.poll_seconds
         return max(0.01, due_s - asyncio.get_running_loop().time())
 
-    async def _watch(self, hints: Hints) -> None:
-        """Watch the file's folder if that is wanted and possible; polling goes on either way."""
-        if self._settings.events and self._watcher is None:
-            with contextlib.suppress(WatchUnavailableError, OSError):
-                self._watcher = await asyncio.to_thread(self._started_watcher, hints)
-
-    def _started_watcher(self, hints: Hints) -> Watcher:
-        watcher = Watcher(hints, lambda path: path == self._path.name)
-        try:
-            fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                watcher.watch("", fd)
-            finally:
-                os.close(fd)
-        except BaseException:
-            watcher.close()
-            raise
-        return watcher
-
-    async def _stop_watching(self) -> None:
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            await asyncio.to_thread(watcher.close)
+    async def _end_reading(self) -> None:
+        """Return once no thread reads any more, also for a caller that was cancelled: it would lay rows by."""
+        self._stopped.set()
+        await asyncio.to_thread(self._idle.wait)

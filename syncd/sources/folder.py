@@ -108,6 +108,10 @@ class FolderSource:
                 task.cancel()
             await asyncio.gather(running, waiting, return_exceptions=True)
 
+    def approve(self) -> str:
+        """See ``Source.approve``: what is held of images, the planner holds by itself, and lets go by itself."""
+        return ""
+
     def health(self) -> SourceHealth:
         """See ``Source.health``."""
         session = self._session
@@ -239,12 +243,12 @@ class FolderSource:
         await self._problems.flush()
 
 
-def verdict(settings: FolderSettings, path: str) -> Verdict:
-    """Return whether a path of the folder is synced and which rule decides it, for ``syncd explain``. Blocks.
+def verdicts(settings: FolderSettings) -> Callable[[str], Verdict]:
+    """Return what tells of a path of the folder whether it is synced and which rule decides it. Blocks.
 
     Raises:
         SourceUnavailableError: The folder cannot be opened.
     """
     with tree.open_root(settings.root) as root_fd:
         rules, _ = load_rules(root_fd, settings.include, settings.exclude, None)
-    return rules.verdict(path)
+    return rules.verdict

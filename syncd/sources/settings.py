@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from syncd.sources.tables.guard import RowLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from syncd.sources.tables.images import ImageColumn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +32,29 @@ class FolderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableSettings:
+class CsvTableSettings:
     """One table in a CSV file."""
 
     name: str  # its key is tables/NAME.csv
     path: Path
     key: str  # the column whose value names a row
-    image_column: str | None = None  # a further column that must be there
+    image: ImageColumn | None = None  # a further column that must be there
+    keeps_rows: bool = False  # which image each row names is recorded, to compare rows and images
+    limits: RowLimits = field(default_factory=RowLimits)
     settle_seconds: float = 2.0
     poll_seconds: float = 10.0  # how often the file is looked at without an event
     events: bool = True  # whether to watch its folder, so that changes are seen before the next poll
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseTableSettings:
+    """One table of a database, as it is published; which one and where, ``TableDatabase`` knows."""
+
+    name: str  # its keys begin with tables/NAME
+    key: str  # the column whose value names a row
+    spool_dir: Path  # of syncd's own, for this table alone: bodies that wait to be sent
+    as_csv: bool = False  # one text file instead of Parquet in parts
+    image: ImageColumn | None = None  # None: its rows name no images
+    keeps_rows: bool = False  # which image each row names is recorded, to compare rows and images
+    poll_seconds: float = 10.0  # how often it is looked at without a notification
+    limits: RowLimits = field(default_factory=RowLimits)

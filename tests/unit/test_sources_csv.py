@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from syncd.fingerprint import ChangedDuringReadError, signature_of
 from syncd.sources.csv_check import BadTableError, TableReading, read_table
 from syncd.sources.csv_file import CsvTable
-from syncd.sources.settings import TableSettings
+from syncd.sources.settings import CsvTableSettings
+from syncd.sources.tables.images import ImageColumn
 from tests.support.memory_inventory import MemoryInventory
 from tests.support.watching import now, sha256
 
@@ -152,12 +153,12 @@ class Table:
             "name": "labels",
             "path": path,
             "key": "id",
-            "image_column": "image",
+            "image": ImageColumn(name="image"),
             "settle_seconds": 0.05,
             "poll_seconds": 0.05,
         }
         self.inventory = MemoryInventory()
-        self.source = CsvTable(TableSettings(**(values | settings)), self.inventory, clock=now)
+        self.source = CsvTable(CsvTableSettings(**(values | settings)), self.inventory, clock=now)
 
     async def barrier(self, seconds: float = 20) -> list[str]:
         return [left.reason for left in await self.source.barrier(now() + timedelta(seconds=seconds))]

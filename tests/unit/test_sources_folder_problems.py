@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,20 +192,26 @@ async def test_a_syncdignore_broken_from_the_start_counts_with_its_sound_lines(r
         await expect(world, {".syncdignore": "unreadable"})
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user may enter; pytest keeps its own closed, and closes them again with each run."""
+    with tempfile.TemporaryDirectory(prefix="syncd-test-") as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run the source as another user")
 @pytest.mark.parametrize("watch", ["auto", "polling"])
-def test_what_may_not_be_read_keeps_its_last_state_and_comes_back_with_the_rights(
-    root: Path, tmp_path: Path, watch: str
-) -> None:
+def test_what_may_not_be_read_keeps_its_last_state_and_comes_back_with_the_rights(place: Path, watch: str) -> None:
     """Fault 14. Root may read everything, so the source runs in a process of another user."""
+    root = place / "root"
+    write(root / "good.jpg", b"good")
     write(root / "shut/in/1.jpg", b"1")
     write(root / "shut/2.jpg", b"2")
     write(root / "locked.jpg", b"locked")
-    cookies = tmp_path / "root-cookies"
+    cookies = place / "root-cookies"
     cookies.mkdir()
-    for path in (cookies, *tmp_path.parents, tmp_path, root, root / "shut", root / "shut/in"):
-        if stat.S_IMODE(path.stat().st_mode) & 0o055 != 0o055 and path.is_relative_to("/tmp/"):  # noqa: S108
-            path.chmod(0o755)
     os.chown(cookies, NOBODY, NOBODY)
     result = subprocess.run(
         [sys.executable, "-c", _AS_NOBODY, str(root), watch],

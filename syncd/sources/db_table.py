@@ -1,0 +1,215 @@
+"""A table of a database as a source: read whole, in one consistent piece, and published in parts.
+
+The read of a whole table is the truth: watermarks miss what commits late and everything that is deleted. A probe of
+the database says whether a read is due at all; a notification only makes it look sooner. A database that does not
+answer is never an empty table: what was published last stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+import structlog
+
+from syncd.model import ProblemCode
+from syncd.sources.base import LeftOut, SourceHealth
+from syncd.sources.problem_book import ProblemBook
+from syncd.sources.tables.base import TableFaultError, TableUnavailableError
+from syncd.sources.tables.pace import Pace
+from syncd.sources.tables.publish import PublishingStoppedError
+from syncd.sources.tables.reader import HeldVersionError, TableReader
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from syncd.sources.base import Inventory
+    from syncd.sources.settings import DatabaseTableSettings
+    from syncd.sources.tables.base import TableDatabase
+
+log = structlog.get_logger(__name__)
+
+_STAYS = "The last good version stays"
+_RETRY_SECONDS = 0.5  # between tries of a barrier while the database does not answer
+
+
+class DbTable:
+    """One table or query; implements ``Source``.
+
+    Args:
+        settings: Which table, and how it is published.
+        database: Where it is; closed when the source stops.
+        inventory: Where versions go.
+        clock: The time, time-zone-aware.
+        rng: For the jitter of retries.
+        listen: Starts to listen for notifications and returns what stops it; None: there are none.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseTableSettings,
+        database: TableDatabase,
+        inventory: Inventory,
+        *,
+        clock: Callable[[], datetime],
+        rng: random.Random,
+        listen: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+    ) -> None:
+        self._settings, self._database, self._inventory = settings, database, inventory
+        self._clock, self._listen = clock, listen
+        self._problems = ProblemBook(settings.name, inventory, clock)
+        self._stopped = threading.Event()
+        self._reader = TableReader(settings, database, inventory, stopped=self._stopped.is_set)
+        self._pace = Pace(settings.poll_seconds, rng)
+        self._turn, self._wake = asyncio.Lock(), asyncio.Event()
+        self._begun = self._done = 0  # looks at the table; the newest of these that has ended
+        self._fault, self._hold = "it has not been read yet", ""
+        self._unavailable = self._reading = False
+        self._complete = False
+
+    @property
+    def name(self) -> str:
+        """Return the table's name."""
+        return self._settings.name
+
+    async def run(self) -> None:
+        """See ``Source.run``."""
+        self._stopped.clear()
+        stop_listening: Callable[[], None] | None = None
+        try:
+            await asyncio.to_thread(self._problems.load)
+            if self._listen is not None:
+                stop_listening = self._listen(self._waker())
+            reason = "poll"
+            while True:
+                self._wake.clear()
+                await self._look(reason)
+                reason = "event" if await self._woken(self._pace.pause_s()) else "poll"
+        finally:
+            self._stopped.set()
+            if stop_listening is not None:
+                await asyncio.to_thread(stop_listening)
+            await self._reader.join()  # a read that was cancelled goes on in its thread until it notices
+            await asyncio.to_thread(self._database.close)
+
+    async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
+        """See ``Source.barrier``; a table that cannot be read or published is left out, it does not stop the others.
+
+        A database that does not answer is asked again until the deadline.
+        """
+        while True:
+            await self._look("request")
+            remaining_s = (deadline - self._clock()).total_seconds()
+            if not self._unavailable or remaining_s <= 0:
+                return [LeftOut(path=self.name, reason=self._fault)] if self._fault else []
+            await asyncio.sleep(min(remaining_s, _RETRY_SECONDS))
+
+    async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
+        """See ``Source.scan_once``."""
+        self._stopped.clear()
+        try:
+            return await self.barrier(deadline)
+        finally:
+            self._stopped.set()
+            await self._reader.join()
+            await asyncio.to_thread(self._database.close)
+
+    def open(self, key: str) -> BinaryIO:
+        """See ``Source.open``: what was written when the table was read, for as long as it has to be sent."""
+        return self._reader.open(key)
+
+    def recheck(self, key: str) -> None:
+        """See ``Source.recheck``: its body is written anew."""
+        self._reader.rewrite(key)
+        self._wake.set()
+
+    def approve(self) -> str:
+        """Take the version that is held as it was when it was looked at; return what was held, "" if nothing was."""
+        held, self._hold = self._hold, ""
+        if held:
+            self._reader.approve()
+            self._wake.set()
+        return held
+
+    def health(self) -> SourceHealth:
+        """See ``Source.health``. Complete once read, also by an earlier run: no version is half of a table."""
+        return SourceHealth(
+            name=self.name,
+            available=not self._unavailable,
+            complete=self._complete or self._reader.has_version,
+            scanning=self._reading,
+            settling=0,
+            reason=self._fault,
+            hold=self._hold,
+            skipped=self._problems.counts(),
+        )
+
+    def _waker(self) -> Callable[[], None]:
+        """Return what makes the table looked at soon, from any thread."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody looks any more
+                loop.call_soon_threadsafe(self._wake.set)
+
+        return wake
+
+    async def _woken(self, timeout_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        return self._wake.is_set()
+
+    async def _look(self, reason: str) -> None:
+        """Look at the table; a look that another caller began after this call is as good."""
+        number = self._begun + 1
+        async with self._turn:
+            if self._done >= number:
+                return
+            self._begun += 1
+            mine = self._begun
+            await self._look_once(reason)
+            self._done = mine
+
+    async def _look_once(self, reason: str) -> None:
+        loop = asyncio.get_running_loop()
+        began_s, self._reading = loop.time(), True
+        try:
+            accepted = await self._reader.read(self._clock(), reason)
+        except TableUnavailableError as error:
+            self._refuse(ProblemCode.SOURCE_UNAVAILABLE, error.fact, str(error))
+            self._unavailable = True
+            self._pace.failed()
+        except HeldVersionError as error:
+            self._refuse(ProblemCode.HELD, error.fact, str(error))
+            self._hold = error.fact
+            self._pace.worked(loop.time() - began_s)
+        except TableFaultError as error:
+            self._refuse(ProblemCode.BAD_TABLE, error.fact, f"{str(error).rstrip('.')}. {_STAYS}")
+            self._pace.worked(loop.time() - began_s)
+        except PublishingStoppedError:
+            return  # the source is stopping, or a new look follows
+        else:
+            self._accept(accepted)
+            self._pace.worked(loop.time() - began_s)
+        finally:
+            self._reading = False
+        await self._problems.flush()
+
+    def _accept(self, accepted: bool) -> None:
+        if self._fault and self._complete:
+            log.info("table_available", table=self.name)
+        self._unavailable, self._fault, self._hold, self._complete = False, "", "", True
+        self._problems.clear(self.name)
+        if accepted:
+            log.info("table_read", table=self.name, **self._reader.figures)
+
+    def _refuse(self, code: ProblemCode, fact: str, detail: str) -> None:
+        if self._fault != fact:
+            log.warning("table_not_read", table=self.name, code=code.value, why=fact)
+        self._unavailable, self._fault, self._hold = False, fact, ""
+        self._problems.note(self.name, code, detail)

@@ -1,0 +1,251 @@
+"""One look at a database table: is a read due, is what it shows believed, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from syncd.errors import SyncdError
+from syncd.model import TableVersion
+from syncd.sources.tables import guard
+from syncd.sources.tables.publish import KnownObject, part_of, publish
+from syncd.sources.tables.publish_csv import publish_csv
+from syncd.sources.tables.schema import compare, finds_images_alike, schema_json
+from syncd.sources.tables.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+    from datetime import datetime
+
+    from syncd.model import KnownTable, RowImage, TableObject
+    from syncd.sources.base import Inventory
+    from syncd.sources.settings import DatabaseTableSettings
+    from syncd.sources.tables.base import TableDatabase, TableReading
+    from syncd.sources.tables.publish import Published
+
+T = TypeVar("T")
+
+
+class HeldVersionError(SyncdError):
+    """The table is read, and a person must agree before it takes the place of the last version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A version that was read and not taken: while the database is as it was, it need not be read again."""
+
+    token: Hashable | None
+    error: SyncdError
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a person is asked about; an approval covers this and nothing that comes later."""
+
+    columns: bytes
+    rows: int | None  # None: the columns were in question, and the rows not counted yet
+
+
+class TableReader:
+    """Reads one table; one look at a time.
+
+    Args:
+        settings: Which table, and how it is published.
+        database: Where it is.
+        inventory: What is known of it, and where a new version goes.
+        stopped: Asked during a read; True ends it.
+    """
+
+    def __init__(
+        self,
+        settings: DatabaseTableSettings,
+        database: TableDatabase,
+        inventory: Inventory,
+        *,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._settings, self._database, self._inventory, self._stopped = settings, database, inventory, stopped
+        self._spool = Spool(settings.spool_dir)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"syncd-table-{settings.name}")
+        self._job: Future[bool] | None = None
+        self._token: Hashable | None = None  # of the version accepted last
+        self._refused: _Refused | None = None
+        self._shown: _Shown | None = None
+        self._approved: _Shown | None = None
+        self._rewrite: set[str] = set()  # keys whose bodies are written although they may be unchanged
+        self._bodies: dict[str, bytes] = {}  # key -> SHA-256, of the version accepted last
+        self.has_version = False  # one is known, from this run or an earlier one
+        self.figures: dict[str, Any] = {}  # of the read that ended last, for the log
+
+    async def read(self, now: datetime, reason: str) -> bool:
+        """Look at the table; return whether there is a new version, which then is recorded.
+
+        Raises:
+            TableUnavailableError: The database does not answer.
+            TableFaultError: What it says cannot be published.
+            HeldVersionError: A person must agree first.
+            PublishingStoppedError: ``stopped`` said so.
+            JournalError: The disk is full.
+        """
+        job = self._threads.submit(self._read, asyncio.get_running_loop(), now, reason)
+        self._job = job
+        return await asyncio.wrap_future(job)
+
+    async def join(self) -> None:
+        """Return once no read is under way any more, also one whose caller was cancelled."""
+        if self._job is not None:
+            await asyncio.to_thread(wait, [self._job])
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a body that waits to be sent.
+
+        Raises:
+            FileNotFoundError: There is none, or not any more.
+        """
+        sha256 = self._bodies.get(key)
+        if sha256 is None:
+            raise FileNotFoundError(key)
+        return self._spool.open(sha256)
+
+    def rewrite(self, key: str) -> None:
+        """Let the next look write this body anew."""
+        self._rewrite.add(key)
+
+    def approve(self) -> None:
+        """Let the next look take what was held, unless more is gone by then or the columns are others."""
+        self._approved, self._refused = self._shown, None
+
+    def _read(self, loop: asyncio.AbstractEventLoop, now: datetime, reason: str) -> bool:
+        known = self._inventory.known_table(self._settings.name)
+        self.has_version = known is not None
+        rewrite = self._note_bodies(known)
+        token = self._database.probe()
+        if token is not None and self._refused is not None and token == self._refused.token:
+            raise self._refused.error
+        if token is not None and token == self._token and known is not None and not rewrite and self._has_rows(known):
+            return False
+        try:
+            return self._read_anew(loop, known, rewrite, token, now, reason)
+        except SyncdError as error:
+            if isinstance(error, HeldVersionError):
+                self._refused = _Refused(token, error)
+            raise
+
+    def _read_anew(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        known: KnownTable | None,
+        rewrite: set[str],
+        token: Hashable | None,
+        now: datetime,
+        reason: str,
+    ) -> bool:
+        began_s = time.monotonic()
+        with self._database.read() as reading:
+            columns = schema_json(self._settings.name, reading.columns, self._settings.key, 0)
+            self._agree_to_columns(known, reading, columns)
+            _wait_for(loop, self._inventory.begin_rows(self._settings.name))
+            published = self._publish(loop, reading, known, rewrite)
+            column_count = len(reading.columns)
+        self._agree_to_rows(known, published, columns)
+        version = TableVersion(
+            name=self._settings.name,
+            objects=published.objects,
+            rows=published.rows,
+            columns=column_count,
+            schema=published.schema,
+            observed_at=now,
+            reason=reason,
+        )
+        changed = self._changed_parts(known, published)
+        _wait_for(loop, self._inventory.record_table(version, changed_parts=changed))
+        self._token, self._refused, self._shown, self._approved = token, None, None, None
+        self._rewrite -= rewrite
+        self._note_bodies(self._inventory.known_table(self._settings.name))
+        self.figures = {
+            "rows": published.rows,
+            "parts": len(published.objects),
+            "parts_changed": len(published.changed) + len(published.gone),
+            "duration_s": round(time.monotonic() - began_s, 3),
+        }
+        return known is None or _contents(published.objects) != _contents(one.object for one in known.objects)
+
+    def _has_rows(self, known: KnownTable) -> bool:
+        """Return whether it is known which image each row names, as far as that is wanted."""
+        if not self._settings.keeps_rows:
+            return True
+        return known.keeps_rows and finds_images_alike(known.schema, self._settings.image)
+
+    def _changed_parts(self, known: KnownTable | None, published: Published) -> list[str] | None:
+        """Return the pieces whose rows take the place of those there were; None where no rows are kept."""
+        if not self._settings.keeps_rows:
+            return None
+        changed = {*published.changed, *published.gone}
+        if known is not None and not self._has_rows(known):  # all rows were told anew
+            changed |= {part_of(one.object.key) for one in known.objects}
+        return sorted(changed)
+
+    def _note_bodies(self, known: KnownTable | None) -> set[str]:
+        """Keep the bodies that wait to be sent, and no others; return the keys of those that are needed and lost."""
+        objects = known.objects if known is not None else ()
+        self._bodies = {one.object.key: one.object.fingerprint.sha256 for one in objects}
+        waiting = {one.object.key: one.object.fingerprint.sha256 for one in objects if not one.staged}
+        self._spool.sweep(waiting.values())
+        lost = {key for key, sha256 in waiting.items() if not self._spool.holds(sha256)}
+        return lost | (self._rewrite & self._bodies.keys())
+
+    def _publish(
+        self, loop: asyncio.AbstractEventLoop, reading: TableReading, known: KnownTable | None, rewrite: set[str]
+    ) -> Published:
+        def tell(rows: Sequence[RowImage]) -> None:
+            _wait_for(loop, self._inventory.add_rows(self._settings.name, rows))
+
+        objects = known.objects if known is not None and self._has_rows(known) else ()
+        return (publish_csv if self._settings.as_csv else publish)(
+            reading,
+            name=self._settings.name,
+            image_column=self._settings.image,
+            known={
+                one.object.key: KnownObject(published=one.object, rewrite=one.object.key in rewrite) for one in objects
+            },
+            spool=self._spool,
+            stopped=self._stopped,
+            on_rows=tell if self._settings.keeps_rows else None,
+        )
+
+    def _agree_to_columns(self, known: KnownTable | None, reading: TableReading, columns: bytes) -> None:
+        change = compare(known.schema if known is not None else "", reading.columns, self._settings.key)
+        if not change.reasons or (self._approved is not None and self._approved.columns == columns):
+            return
+        self._shown = _Shown(columns, None)
+        raise HeldVersionError(
+            f"the table {self._settings.name} has other columns than before: {'; '.join(change.reasons)}",
+            cause="models trained on it may count on them, so the last version stays published",
+            next_step="syncd approve, if that is intended",
+        )
+
+    def _agree_to_rows(self, known: KnownTable | None, published: Published, columns: bytes) -> None:
+        before = known.rows if known is not None else 0
+        held = guard.why_held(self._settings.name, before, published.rows, self._settings.limits)
+        if not held or (
+            self._approved is not None and published.rows >= (self._approved.rows or 0) and self._rows_shown
+        ):
+            return
+        self._shown = _Shown(columns, published.rows)
+        raise HeldVersionError(held)
+
+    @property
+    def _rows_shown(self) -> bool:
+        return self._approved is not None and self._approved.rows is not None
+
+
+def _contents(objects: Iterable[TableObject]) -> set[tuple[str, bytes]]:
+    return {(one.key, one.fingerprint.sha256) for one in objects}
+
+
+def _wait_for(loop: asyncio.AbstractEventLoop, doing: Coroutine[Any, Any, T]) -> T:
+    """Do something in the event loop, from a thread."""
+    return asyncio.run_coroutine_threadsafe(doing, loop).result()
