@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.model import Trigger
-from syncd.planner import backoff, commit_policy, deletion_guard
+from syncd.planner import backoff, closure, commit_policy, deletion_guard
 from syncd.planner.batching import next_batch
-from syncd.planner.facts import Answer, PassSchedule, Plan, Prepare, Publish, Resume, Stage
+from syncd.planner.facts import Answer, CheckClosure, PassSchedule, Plan, Prepare, Publish, Resume, Stage
 from syncd.planner.tag_name import render_tag
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from syncd.model import PendingChange
@@ -55,6 +56,8 @@ class _Situation:
     @classmethod
     def of(cls, facts: Facts, policies: Policies, now: datetime) -> _Situation:
         deletes, hold = deletion_guard.split(facts)
+        held = (hold, *(source.hold for source in facts.sources), closure.overdue(facts, policies, now))
+        hold = "; ".join(why for why in held if why)
         batch = next_batch(facts.due_puts, deletes, policies)
         return cls(facts, policies, now, (*facts.due_puts, *deletes), batch, hold)
 
@@ -66,16 +69,22 @@ class _Situation:
         settled = self._answers() + self._passed_schedule()
         if self.batch is not None:
             return self._doing(*settled, self.batch)
-        wake = [at for at in (due and due.at, self.facts.blocked_until, self._schedule_ahead()) if at]
+        wake = [at for at in self._moments(due) if at]
         return Plan(actions=settled, wake_at=min(wake, default=None), hold=self.hold, why=self._waiting_for(due))
 
     def _doing(self, *actions: Action) -> Plan:
         return Plan(actions=actions, wake_at=None, hold=self.hold, why=actions[-1].reason)
 
-    def _publish(self, due: commit_policy.Due | None) -> Publish | None:
-        """Nothing is committed while it is unknown what a key on the branch holds."""
-        if self.facts.uncertain or not self.facts.uncommitted:
+    def _publish(self, due: commit_policy.Due | None) -> Publish | CheckClosure | None:
+        """Nothing is committed while it is unknown what a key on the branch holds, or while a table is half staged."""
+        wanted = self._wanted(due)
+        if wanted is None or self.facts.uncertain or self.facts.tables_under_way or not self.facts.uncommitted:
             return None
+        if closure.check_needed(self.facts, self.policies, self.now, more_to_stage=self.batch is not None):
+            return CheckClosure(staged_at=self.facts.staged_at, reason="rows and images are compared before a snapshot")
+        return None if self._unpaired else wanted
+
+    def _wanted(self, due: commit_policy.Due | None) -> Publish | None:
         if any(self._staged_for(request) for request in self._served()):
             return self._publishing(Trigger.REQUEST, "a snapshot was asked for")
         if due is not None and due.at <= self.now:
@@ -98,15 +107,16 @@ class _Situation:
         return tuple(request for request in self.facts.requests if request.allow_held or not self.hold)
 
     def _answers(self) -> tuple[Answer, ...]:
-        """With nothing uncommitted, the newest snapshot holds all that is staged."""
         served = self._served()
         refused = [request for request in self.facts.requests if request not in served]
         answers = [Answer(request_id=r.id, held=self.hold, reason="something is held") for r in refused]
+        staged = [request for request in served if self._staged_for(request)]
         if not self.facts.uncommitted and not self.facts.uncertain:
+            answers += [Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it") for r in staged]
+        elif self._unpaired:  # there is no snapshot without what does not fit, even for who would take one
+            given_up = [request for request in staged if request.expired or self.hold]
             answers += [
-                Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it")
-                for r in served
-                if self._staged_for(r)
+                Answer(request_id=r.id, held=self._unpaired, reason="rows and images do not fit") for r in given_up
             ]
         return tuple(answers)
 
@@ -121,10 +131,25 @@ class _Situation:
         at = self.facts.schedule_at
         return at if at is not None and at > self.now else None
 
+    @property
+    def _unpaired(self) -> str:
+        return closure.why_held(self.facts, self.policies)
+
+    def _moments(self, due: commit_policy.Due | None) -> Iterator[datetime | None]:
+        """Yield when something may be decided anew by the passing of time alone."""
+        if not self._unpaired:
+            yield due.at if due is not None else None
+        elif self.facts.closure is not None and self.facts.closure.alert_at > self.now:
+            yield self.facts.closure.alert_at
+        yield self.facts.blocked_until
+        yield self._schedule_ahead()
+
     def _waiting_for(self, due: commit_policy.Due | None) -> str:
         settling = sum(source.settling for source in self.facts.sources)
         if settling:
             return f"{settling} files are still changing"
+        if self._unpaired:
+            return f"rows and images do not fit yet: {self._unpaired}"
         if due is not None:
             remaining = (due.at - self.now).total_seconds()
             return f"a snapshot is due in {remaining:.0f} s, unless more changes come ({due.trigger})"

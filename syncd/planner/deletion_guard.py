@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.model import IMAGES
+from syncd.model import IMAGES, source_of
 
 if TYPE_CHECKING:
     from syncd.model import PendingChange
@@ -29,8 +29,9 @@ def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
 
 
 def _why_held(key: str, facts: Facts) -> str:
+    owner = source_of(key)
     for source in facts.sources:
-        if key.startswith(source.prefix) and not source.complete:
+        if source.name == owner and not source.complete:
             cause = source.reason or "it has not been listed completely yet"
             return f"deletions in {source.name} wait: {cause}"
     if key.startswith(IMAGES) and facts.live_images == 0:

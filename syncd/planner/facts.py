@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class SourceFacts:
     """One source, as far as decisions depend on it."""
 
-    name: str  # "images", or a table's name
-    prefix: str  # its keys begin with this
+    name: str  # "images", or a table's name; see ``model.source_of``
     complete: bool  # a sound, full listing was recorded since the start: absences may count
     settling: int  # paths seen changing that are not observed yet
     reason: str = ""  # why it is not complete; shown where deletions wait for it
+    hold: str = ""  # what of it a person must agree to first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,16 @@ class FailureFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClosureFacts:
+    """What the last comparison of rows and images found."""
+
+    staged_at: int  # what was staged then; see Facts
+    held: str  # which tables' rows and images do not fit, where that holds publishing; "" when nothing does
+    alert_at: datetime  # until then the missing half is waited for without a word
+    recheck_at: datetime  # the next comparison is not made before, while more is being staged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Everything a decision depends on, except the time."""
 
@@ -55,6 +65,9 @@ class Facts:
     blocked_until: datetime | None = None  # the next time a refused change may be tried again
     changing_revision: int | None = None  # the oldest change whose file was not as observed when it was to be sent
     uncertain: int = 0  # keys whose staged content is not known; no commit while there is one
+    tables_under_way: int = 0  # objects of tables to be staged before a commit, or it would hold half a table
+    staged_at: int = 0  # number of the newest batch: while it stays, so does what is staged
+    closure: ClosureFacts | None = None  # None: not compared since the start
     uncommitted: int = 0  # staged and not committed keys; counted up to max_changes only
     waiting_since: datetime | None = None  # the oldest observation that no snapshot holds
     last_change_at: datetime | None = None  # the newest change of content observed
@@ -75,6 +88,7 @@ class Policies:
     max_changes: int | None
     min_interval: timedelta
     tag_template: str
+    checks_closure: bool  # a table's rows and images are compared before each snapshot
     batch_objects: int  # at most 1,000: one DeleteObjects request takes no more
     batch_bytes: int
 
@@ -112,6 +126,14 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckClosure:
+    """Compare rows and images as a commit made now would hold them."""
+
+    staged_at: int  # as in the facts
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Tell a `syncd snapshot` call that the newest snapshot holds all it asked for."""
 
@@ -128,7 +150,7 @@ class PassSchedule:
     reason: str
 
 
-Action = Prepare | Resume | Stage | Publish | Answer | PassSchedule
+Action = Prepare | Resume | Stage | CheckClosure | Publish | Answer | PassSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,16 @@ def test_a_commit_needs_something_uncommitted_and_nothing_uncertain(facts: Facts
     if published(decide(facts, policies, NOW)):
         assert facts.uncommitted > 0
         assert facts.uncertain == 0
+        assert facts.tables_under_way == 0
+
+
+@given(any_facts(), any_policies)
+def test_rows_and_images_are_compared_as_they_are_before_a_commit(facts: Facts, policies: Policies) -> None:
+    """P3: what the comparison found still stands, and nothing that holds was found."""
+    if published(decide(facts, policies, NOW)) and policies.checks_closure:
+        assert facts.closure is not None
+        assert facts.closure.staged_at == facts.staged_at
+        assert not facts.closure.held
 
 
 @given(any_facts(), any_policies)
@@ -86,7 +96,7 @@ def test_the_loop_never_spins(facts: Facts, policies: Policies) -> None:
     plan = decide(facts, policies, NOW)
     if not plan.actions and plan.wake_at is not None and plan.wake_at <= NOW:
         # a trigger's moment has passed, and only something that happens can release it
-        assert facts.uncertain or facts.blocked_until is not None
+        assert facts.uncertain or facts.tables_under_way or facts.blocked_until is not None
     assert plan.why
 
 
@@ -94,6 +104,8 @@ def test_the_loop_never_spins(facts: Facts, policies: Policies) -> None:
 def test_no_change_waits_longer_than_max_wait(facts: Facts, policies: Policies) -> None:
     """Whatever else arrives, the oldest staged change bounds the wait."""
     if policies.max_wait is None or facts.waiting_since is None or facts.failure or facts.uncertain:
+        return
+    if facts.tables_under_way or policies.checks_closure:
         return
     since = max(facts.waiting_since, facts.last_snapshot_at or facts.waiting_since)
     latest = since + policies.max_wait

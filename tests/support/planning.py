@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from syncd.model import Fingerprint, PendingChange
-from syncd.planner.facts import Facts, FailureFacts, Policies, RequestFacts, SourceFacts
+from syncd.planner.facts import ClosureFacts, Facts, FailureFacts, Policies, RequestFacts, SourceFacts
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-IMAGES = SourceFacts(name="images", prefix="images/", complete=True, settling=0)
-LABELS = SourceFacts(name="labels", prefix="tables/labels", complete=True, settling=0)
+IMAGES = SourceFacts(name="images", complete=True, settling=0)
+LABELS = SourceFacts(name="labels", complete=True, settling=0)
 
 
 def seconds(value: float) -> timedelta:
@@ -51,6 +51,7 @@ def policies(**changes: object) -> Policies:
         "max_changes": 100,
         "min_interval": seconds(0),
         "tag_template": "snap-{seq}",
+        "checks_closure": False,
         "batch_objects": 10,
         "batch_bytes": 1000,
     }
@@ -79,10 +80,10 @@ def due(*, puts: bool) -> st.SearchStrategy[tuple[PendingChange, ...]]:
 sources = st.builds(
     SourceFacts,
     name=st.just("images"),
-    prefix=st.just("images/"),
     complete=st.booleans(),
     settling=st.integers(0, 3),
     reason=st.sampled_from(["", "the folder is gone"]),
+    hold=st.sampled_from(["", "", "half of the rows are gone"]),
 )
 requests = st.lists(
     st.builds(
@@ -98,6 +99,14 @@ failures = st.builds(
     needs_person=st.booleans(),
     retry_after=st.none() | st.floats(0, 7200).map(seconds),
     jitter=st.floats(0, 1),
+)
+
+closures = st.builds(
+    ClosureFacts,
+    staged_at=st.integers(0, 2),
+    held=st.sampled_from(["", "labels: 1 row without its image"]),
+    alert_at=moments,
+    recheck_at=moments,
 )
 
 
@@ -116,6 +125,9 @@ def any_facts(draw: st.DrawFn) -> Facts:
         blocked_until=draw(st.none() | moments),
         changing_revision=draw(st.none() | revisions),
         uncertain=draw(st.integers(0, 2)),
+        tables_under_way=draw(st.sampled_from([0, 0, 0, 2])),
+        staged_at=draw(st.integers(0, 2)),
+        closure=draw(st.none() | closures),
         uncommitted=uncommitted,
         waiting_since=draw(moments) if waits else None,
         last_change_at=draw(st.none() | moments),
@@ -135,6 +147,7 @@ any_policies = st.builds(
     max_changes=st.none() | st.integers(1, 100),
     min_interval=st.floats(0, 600).map(seconds),
     tag_template=st.just("snap-{time:%Y%m%dT%H%M%SZ}-{seq}"),
+    checks_closure=st.booleans(),
     batch_objects=st.integers(1, 10),
     batch_bytes=st.integers(1, 2000),
 )

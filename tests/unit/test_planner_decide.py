@@ -9,7 +9,18 @@ import pytest
 from syncd.model import Trigger
 from syncd.planner.backoff import retry_object_in
 from syncd.planner.decide import decide
-from syncd.planner.facts import Answer, FailureFacts, PassSchedule, Prepare, Publish, RequestFacts, Resume, Stage
+from syncd.planner.facts import (
+    Answer,
+    CheckClosure,
+    ClosureFacts,
+    FailureFacts,
+    PassSchedule,
+    Prepare,
+    Publish,
+    RequestFacts,
+    Resume,
+    Stage,
+)
 from tests.support.planning import IMAGES, LABELS, NOW, ago, delete, facts, policies, put, seconds
 
 
@@ -75,9 +86,9 @@ def test_a_batch_is_cut_at_its_bytes_but_a_large_object_travels_alone():
 @pytest.mark.parametrize(
     ("source", "live", "words"),
     [
-        (IMAGES.__class__(name="images", prefix="images/", complete=False, settling=0), 10, "not been listed"),
+        (IMAGES.__class__(name="images", complete=False, settling=0), 10, "not been listed"),
         (
-            IMAGES.__class__(name="images", prefix="images/", complete=False, settling=0, reason="it is gone"),
+            IMAGES.__class__(name="images", complete=False, settling=0, reason="it is gone"),
             10,
             "it is gone",
         ),
@@ -103,7 +114,7 @@ def test_a_hold_alone_is_said_in_the_plan():
 
 
 def test_a_table_row_file_may_be_deleted_while_images_are_not_listed():
-    unlisted = IMAGES.__class__(name="images", prefix="images/", complete=False, settling=0)
+    unlisted = IMAGES.__class__(name="images", complete=False, settling=0)
     gone = delete("tables/old.csv")
     plan = decide(facts(sources=(unlisted, LABELS), due_deletes=(gone,)), policies(), NOW)
     assert plan.actions[0].deletes == (gone,)
@@ -134,7 +145,7 @@ def test_each_trigger_publishes(trigger, known, limits):
         {"last_change_at": None},
         {
             "last_change_at": ago(31),
-            "sources": (IMAGES.__class__(name="images", prefix="images/", complete=True, settling=2),),
+            "sources": (IMAGES.__class__(name="images", complete=True, settling=2),),
         },
         {"last_change_at": ago(31), "uncommitted": 0},
         {"last_change_at": ago(31), "uncertain": 1},
@@ -150,7 +161,7 @@ def test_nothing_is_published_before_its_time(known):
 
 
 def test_the_wait_says_what_it_waits_for():
-    settling = IMAGES.__class__(name="images", prefix="images/", complete=True, settling=2)
+    settling = IMAGES.__class__(name="images", complete=True, settling=2)
     assert decide(facts(sources=(settling,)), policies(), NOW).why == "2 files are still changing"
     waiting = facts(uncommitted=1, waiting_since=ago(10), last_change_at=ago(10))
     plan = decide(waiting, policies(), NOW)
@@ -256,3 +267,62 @@ def test_a_scheduled_moment_with_nothing_to_commit_passes():
 def test_a_refused_object_is_offered_again_ever_more_rarely():
     pauses = [retry_object_in(attempts) for attempts in (1, 2, 3, 8, 50)]
     assert pauses == [seconds(30), seconds(60), seconds(120), timedelta(hours=1), timedelta(hours=1)]
+
+
+def compared(held: str = "", *, staged_at: int = 7, alert_in: float = 60, recheck_in: float = 0) -> ClosureFacts:
+    return ClosureFacts(
+        staged_at=staged_at, held=held, alert_at=NOW + seconds(alert_in), recheck_at=NOW + seconds(recheck_in)
+    )
+
+
+def test_a_commit_waits_for_a_table_that_is_half_staged():
+    """P2: no snapshot holds half a table."""
+    plan = decide(facts(uncommitted=3, waiting_since=ago(999), tables_under_way=1), policies(), NOW)
+    assert plan.actions == ()
+
+
+def test_rows_and_images_are_compared_when_a_snapshot_is_due():
+    """P3: and only then; what was compared is believed until more is staged."""
+    due = {"uncommitted": 3, "waiting_since": ago(999), "staged_at": 7}
+    check = CheckClosure(staged_at=7, reason="rows and images are compared before a snapshot")
+    asked = policies(checks_closure=True)
+    assert decide(facts(**due), asked, NOW).actions == (check,)
+    assert decide(facts(**due, closure=compared(staged_at=6)), asked, NOW).actions == (check,)
+    assert isinstance(decide(facts(**due, closure=compared()), asked, NOW).actions[0], Publish)
+    assert decide(facts(**due | {"waiting_since": NOW}, last_change_at=NOW), asked, NOW).actions == ()
+
+
+def test_what_does_not_fit_is_waited_for_and_then_said():
+    """P3: nothing is published meanwhile; a person is told only once the wait is over."""
+    due = {"uncommitted": 3, "waiting_since": ago(999), "staged_at": 7}
+    asked, unfit = policies(checks_closure=True), compared("labels: 1 row without its image")
+    plan = decide(facts(**due, closure=unfit), asked, NOW)
+    assert (plan.actions, plan.hold, plan.wake_at) == ((), "", unfit.alert_at)
+    assert "labels: 1 row without its image" in plan.why
+    late = decide(facts(**due, closure=unfit), asked, unfit.alert_at)
+    assert (late.actions, late.hold, late.wake_at) == ((), "labels: 1 row without its image", None)
+
+
+def test_while_a_backlog_is_staged_a_comparison_that_failed_is_not_repeated_with_each_batch():
+    due = {"uncommitted": 3, "waiting_since": ago(999), "staged_at": 8, "due_puts": (put(),)}
+    asked = policies(checks_closure=True)
+    early = decide(facts(**due, closure=compared("x", recheck_in=5)), asked, NOW)
+    assert isinstance(early.actions[0], Stage)
+    again = decide(facts(**due, closure=compared("x")), asked, NOW)
+    assert isinstance(again.actions[0], CheckClosure)
+
+
+@pytest.mark.parametrize(("expired", "alert_in", "answered"), [(False, 60, 0), (True, 60, 1), (False, 0, 1)])
+@pytest.mark.parametrize("allow_held", [False, True])
+def test_a_call_is_told_what_does_not_fit_once_waiting_is_over(expired, alert_in, answered, allow_held):
+    """P3: there is no snapshot without it, also for who would take one without held deletions."""
+    call = RequestFacts(id=1, revision=5, allow_held=allow_held, expired=expired)
+    unfit = compared("labels: 1 row without its image", alert_in=alert_in)
+    known = facts(uncommitted=3, waiting_since=ago(9), staged_at=7, closure=unfit, requests=(call,))
+    plan = decide(known, policies(checks_closure=True), NOW)
+    assert [action.held for action in plan.actions] == ["labels: 1 row without its image"] * answered
+
+
+def test_nothing_is_held_for_closure_when_nothing_waits():
+    plan = decide(facts(closure=compared("x", alert_in=0)), policies(checks_closure=True), NOW)
+    assert (plan.actions, plan.hold) == ((), "")

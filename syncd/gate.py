@@ -1,0 +1,169 @@
+"""The gate before a snapshot: do rows and images fit together in what is about to be committed? Promise P3.
+
+Asked by the loop once everything is staged. What does not fit is counted for the commit's metadata and, where a table
+may be published so, listed in ``tables/NAME/_closure.json``, which is staged like everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, BinaryIO
+
+import structlog
+
+from syncd.journal import closure, pictures
+from syncd.model import Observation, Signature
+from syncd.planner.facts import ClosureFacts
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from syncd.journal import Journal
+    from syncd.journal.closure import Pairing
+    from syncd.model import Fingerprint
+    from syncd.sources.tables.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_AFTER_S = 5.0  # a comparison that did not fit is not repeated sooner while more is staged …
+_AGAIN_AFTER_TIMES = 20.0  # … nor before it has cost a twentieth of the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedTable:
+    """A table whose rows and images are compared."""
+
+    name: str
+    holds: bool  # nothing is published while they do not fit
+    wait: timedelta  # how long the missing half is waited for before a person is told
+
+
+class Gate:
+    """Compares, and remembers what the last comparison found. Owned by the loop.
+
+    Args:
+        journal: What is staged, and what rows name.
+        tables: Those to compare.
+        spool: For the lists of what does not fit.
+        clock: The time now, in UTC.
+    """
+
+    def __init__(
+        self, *, journal: Journal, tables: Sequence[ClosedTable], spool: Spool, clock: Callable[[], datetime]
+    ) -> None:
+        self._journal, self._tables, self._spool, self._clock = journal, tables, spool, clock
+        self._unfit_since: dict[str, datetime] = {}
+        self._lost: set[str] = set()  # keys of lists whose bodies are gone
+        self.pairings: Mapping[str, Pairing] = {}
+        self.facts: ClosureFacts | None = None
+
+    def forget(self) -> None:
+        """What is staged may be another than the last comparison saw: believe nothing of it."""
+        self.facts = None
+
+    async def check(self, staged_at: int) -> None:
+        """Compare what is staged; nothing may be staged meanwhile.
+
+        Args:
+            staged_at: Number of the newest batch, as the facts have it.
+        """
+        began_s, now = time.monotonic(), self._clock()
+        found = await self._journal.read(_check_if_staged, [table.name for table in self._tables])
+        if found is None:
+            return  # a table was read just now: its rows are not what a commit would hold
+        self.pairings = found
+        held, alerts, kept = [], [], set[bytes]()
+        for table in self._tables:
+            pairing = self.pairings.get(table.name)
+            kept |= await self._list(table, pairing)
+            if table.holds and pairing:
+                since = self._unfit_since.setdefault(table.name, now)
+                held.append(_sentence(table.name, pairing))
+                alerts.append(since + table.wait)
+            else:
+                self._unfit_since.pop(table.name, None)
+        await asyncio.to_thread(self._spool.sweep, kept)
+        if held and (self.facts is None or not self.facts.held):
+            log.warning("rows_and_images_do_not_fit", held=held)
+        took_s = time.monotonic() - began_s
+        self.facts = ClosureFacts(
+            staged_at=staged_at,
+            held="; ".join(held),
+            alert_at=min(alerts, default=now),
+            recheck_at=now + timedelta(seconds=max(_AGAIN_AFTER_S, _AGAIN_AFTER_TIMES * took_s)),
+        )
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a list that waits to be sent; blocks.
+
+        Raises:
+            FileNotFoundError: It is lost, and has to be made anew.
+        """
+        sha256 = self._journal.seen_sha256(key)
+        if sha256 is None:
+            raise FileNotFoundError(key)
+        return self._spool.open(sha256)
+
+    def recheck(self, key: str) -> None:
+        """Note that a list could not be opened; :meth:`mend` makes the next comparison make it anew."""
+        self._lost.add(key)
+
+    async def mend(self) -> None:
+        """Take back what was recorded of lists that are lost."""
+        while self._lost:
+            await self._withdraw(self._lost.pop())
+            self.facts = None
+
+    async def _list(self, table: ClosedTable, pairing: Pairing | None) -> set[bytes]:
+        """Record what does not fit as an object to be published, where a table may be published so; return its hash."""
+        key = closure.key_of(table.name)
+        if table.holds or not pairing:
+            await self._withdraw(key)
+            return set()
+        found = await self._journal.read(closure.listed, table.name, closure.MOST_LISTED)
+        fingerprint = await asyncio.to_thread(self._spooled, closure.closure_json(table.name, found))
+        await self._journal.record(
+            [
+                Observation(
+                    key=key,
+                    fingerprint=fingerprint,
+                    signature=Signature(fingerprint.size_bytes, 0, 0, 0),
+                    observed_at=self._clock(),
+                    reason="comparison",
+                )
+            ]
+        )
+        return {fingerprint.sha256}
+
+    async def _withdraw(self, key: str) -> None:
+        await self._journal.record(
+            [Observation(key=key, fingerprint=None, signature=None, observed_at=self._clock(), reason="comparison")]
+        )
+
+    def _spooled(self, body: bytes) -> Fingerprint:
+        with self._spool.new_file() as path:
+            path.write_bytes(body)
+            return self._spool.keep(path)
+
+
+def _check_if_staged(connection: sqlite3.Connection, tables: Sequence[str]) -> dict[str, Pairing] | None:
+    if pictures.standing(connection, count_up_to=1).unstaged_tables:
+        return None
+    return closure.check(connection, tables)
+
+
+def _sentence(table: str, pairing: Pairing) -> str:
+    missing, orphaned = pairing.missing, pairing.orphaned
+    parts = [
+        "1 row names an image that is not there"
+        if missing == 1
+        else f"{missing:,} rows name images that are not there",
+        "1 image has no row" if orphaned == 1 else f"{orphaned:,} images have no row",
+    ]
+    said = " and ".join(part for part, count in zip(parts, (missing, orphaned), strict=True) if count)
+    return f"{table}: {said}; syncd status --closure lists them"

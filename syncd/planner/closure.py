@@ -1,0 +1,41 @@
+"""May what is staged be published, or must rows and images fit together first? Promise P3.
+
+Whether they fit is checked against exactly what the commit would hold, and that is known only once everything is
+staged. So the check is an action of its own, asked for when a snapshot would be made, and believed for as long as
+nothing more is staged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.planner.facts import Facts, Policies
+
+
+def check_needed(facts: Facts, policies: Policies, now: datetime, *, more_to_stage: bool) -> bool:
+    """Return whether rows and images must be compared (again) before anything is published.
+
+    While they do not fit and more is still to be staged, a new check waits for its time: each costs what is
+    uncommitted, and a long backlog would pay that once a batch.
+    """
+    checked = facts.closure
+    if not policies.checks_closure or (checked is not None and checked.staged_at == facts.staged_at):
+        return False
+    return checked is None or not checked.held or not more_to_stage or now >= checked.recheck_at
+
+
+def why_held(facts: Facts, policies: Policies) -> str:
+    """Return what does not fit and so keeps everything from being published, or ""; the newest check is believed."""
+    if not policies.checks_closure or facts.closure is None or not facts.uncommitted:
+        return ""
+    return facts.closure.held
+
+
+def overdue(facts: Facts, policies: Policies, now: datetime) -> str:
+    """Return the same once the missing half has been waited for long enough for a person to be told, else ""."""
+    if facts.closure is None or now < facts.closure.alert_at:
+        return ""
+    return why_held(facts, policies)
