@@ -34,6 +34,7 @@ demo: setup ## run the main job on real images against a real lakeFS server (ARG
 
 test: setup check coverage ## all checks and tests; the first run builds lakeFS, which takes some minutes
 	@$(BIN)/syncd lakefs path
+	@scripts/databases.sh
 	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: setup ## style, types and import rules

@@ -15,10 +15,11 @@ from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCom
 from syncd.journal import snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from syncd.journal import Journal
+    from syncd.journal.closure import Pairing
     from syncd.journal.snapshots import OpenSnapshot, Summary
     from syncd.model import Snapshot, Trigger
     from syncd.store.base import Commit, VersionStore
@@ -46,8 +47,15 @@ class Committer:
         self._journal, self._versions, self._clock = journal, versions, clock
         self._staging, self._publish, self._version = staging_branch, publish_branch, syncd_version
 
-    async def publish(self, trigger: Trigger, tag: str) -> Snapshot | None:
+    async def publish(
+        self, trigger: Trigger, tag: str, pairings: Mapping[str, Pairing] | None = None
+    ) -> Snapshot | None:
         """Make a snapshot of what is staged; None if lakeFS finds nothing to commit.
+
+        Args:
+            trigger: Why.
+            tag: Its name.
+            pairings: By table: how many rows and images in it do not fit together.
 
         Raises:
             StoreError: A step failed; :meth:`resume` carries on from it.
@@ -60,7 +68,7 @@ class Committer:
             trigger=trigger,
             tag=tag,
             message=_message(summary, trigger),
-            metadata=self._metadata(summary, intent, trigger),
+            metadata=self._metadata(summary, intent, trigger, pairings or {}),
             now=self._clock(),
         )
         return await self._carry_on(resumed=False)
@@ -166,7 +174,9 @@ class Committer:
                 return commit
         return None
 
-    def _metadata(self, summary: Summary, intent: str, trigger: Trigger) -> dict[str, str]:
+    def _metadata(
+        self, summary: Summary, intent: str, trigger: Trigger, pairings: Mapping[str, Pairing]
+    ) -> dict[str, str]:
         observed_at = summary.observed_at or self._clock()
         return {
             INTENT: intent,
@@ -180,6 +190,8 @@ class Committer:
             "syncd.observed_at": observed_at.isoformat(),
             "syncd.version": self._version,
             **{f"syncd.rows.{table}": str(rows) for table, rows in summary.rows.items()},
+            **{f"syncd.missing.{table}": str(pairing.missing) for table, pairing in pairings.items()},
+            **{f"syncd.orphaned.{table}": str(pairing.orphaned) for table, pairing in pairings.items()},
         }
 
 

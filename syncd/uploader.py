@@ -17,7 +17,7 @@ import structlog
 from syncd.bodies import Loaded, chunks, load
 from syncd.errors import ContentChangedStoreError, NeedsPersonStoreError, StoreError, TransientStoreError
 from syncd.journal.staging import UNKNOWN, Staged
-from syncd.model import IMAGES, Problem, ProblemCode
+from syncd.model import IMAGES, Problem, ProblemCode, source_of
 from syncd.planner.backoff import retry_object_in
 from syncd.store.content_type import content_type
 
@@ -265,10 +265,7 @@ class _Run:
 
 
 def _source_and_path(key: str) -> tuple[str, str]:
-    if key.startswith(IMAGES):
-        return "images", key.removeprefix(IMAGES)
-    name = key.rpartition("/")[2].removesuffix(".csv")
-    return name, key
+    return source_of(key), key.removeprefix(IMAGES)
 
 
 def _held(change: PendingChange, info: ObjectInfo | None) -> tuple[bytes | None, int | None]:

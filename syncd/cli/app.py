@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import config_commands, lakefs_commands
+from syncd.cli import config_commands, lakefs_commands, table_commands
+from syncd.cli.approve import approve
 from syncd.cli.common import messages, printable
 from syncd.cli.demo import demo
 from syncd.cli.history import diff, explain, log
@@ -29,12 +30,14 @@ app.command()(sync)
 app.command()(snapshot)
 app.command()(plan)
 app.command()(status)
+app.command()(approve)
 app.command()(log)
 app.command()(diff)
 app.command()(explain)
 app.command()(demo)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(lakefs_commands.app, name="lakefs")
+app.add_typer(table_commands.app, name="table")
 
 
 def _version(asked: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
@@ -18,14 +20,27 @@ if TYPE_CHECKING:
     from syncd.config import Settings
 
 DEFAULT_TIMEOUT_S = 60.0
+MOST_LISTED = 1000  # rows, and images, of each table
 
 
-def status(config: ConfigOption = None, json: JsonOption = False) -> None:
+def status(
+    config: ConfigOption = None,
+    closure: Annotated[
+        bool, typer.Option("--closure", help="List the rows and images that do not fit together, and why.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Show what is in step, what waits, and what is not synced and why."""
     settings = configured(config).settings
-    picture = asyncio.run(_status(settings))
+    picture = dict(asyncio.run(_status(settings)))
+    if closure:
+        from syncd.service.closure_report import closure_report
+
+        picture["closure"] = closure_report(settings, limit=MOST_LISTED)
     if json:
         print_json(picture)
+    elif closure:
+        show.closure(picture["closure"])
     else:
         show.status(picture)
 

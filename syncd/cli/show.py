@@ -76,6 +76,27 @@ def _problems(problems: Sequence[Mapping[str, Any]], counts: Mapping[str, Mappin
         say(f"  … and {total - len(problems)} more")
 
 
+def closure(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Print which rows and images do not fit together."""
+    if not tables:
+        say("no table has rows to compare with images")
+    for table in tables:
+        fits = not (table["missing"] or table["orphaned"])
+        said = (
+            "rows and images fit"
+            if fits
+            else f"{table['missing']} rows without image, {table['orphaned']} images without row"
+        )
+        say(f"{table['table']}: {said}")
+        for row in table["rows"]:
+            say(f"  row {row['key']}: {row['image'] or '(none)'}: {row['reason']}")
+        for image in table["images"]:
+            say(f"  image {image}: no row names it")
+        unlisted = table["missing"] + table["orphaned"] - len(table["rows"]) - len(table["images"])
+        if unlisted > 0:
+            say(f"  … and {unlisted} more")
+
+
 def left_out(paths: Sequence[Mapping[str, str]]) -> None:
     """Name what is not in a snapshot that was asked for."""
     for path in paths:

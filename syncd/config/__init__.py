@@ -16,10 +16,10 @@ from syncd.config.sections import (
     ServiceSettings,
     SnapshotSettings,
     SourceSettings,
-    TableSettings,
     UploadSettings,
 )
 from syncd.config.settings import Settings
+from syncd.config.tables_section import TableSettings
 
 __all__ = [
     "DEFAULT_INCLUDE",

@@ -50,6 +50,3 @@ def _not_yet(settings: Settings) -> Iterator[str]:
     for key in ("keep_last", "keep_daily", "keep_weekly", "keep_monthly"):
         if getattr(settings.snapshot, key):
             yield f"snapshot.{key}: this version keeps every snapshot"
-    for position, table in enumerate(settings.tables):
-        if table.closure != "off":
-            yield f"tables[{position}].closure: this version does not compare rows and images yet"

@@ -87,7 +87,7 @@ def settle_secret(layers: list[Layer], environ: Mapping[str, str]) -> list[Confi
         rule = "secret_access_key and secret_access_key_file cannot stand together"
         return [ConfigFault(file=place.file, line=place.line, key="lakefs.secret_access_key_file", rule=rule)]
     try:
-        secret = read_secret(Path(file), any_mode=_below_trusted_folder(Path(file), environ))
+        secret = read_secret(Path(file), any_mode=below_trusted_folder(Path(file), environ))
     except FileNotFoundError:
         faults.append(_file_fault(place, file, "does not exist"))
     except UnfitSecretError as error:
@@ -133,7 +133,8 @@ def _file_fault(place: Place, file: str, rule: str) -> ConfigFault:
     return ConfigFault(file=place.file, line=place.line, key=key, rule=f"{file} {rule}")
 
 
-def _below_trusted_folder(path: Path, environ: Mapping[str, str]) -> bool:
+def below_trusted_folder(path: Path, environ: Mapping[str, str]) -> bool:
+    """Return whether a file lies in a folder made for secrets, which guards it whatever its mode."""
     folders = [SECRET_MOUNT, *(Path(folder) for folder in [environ.get(CREDENTIALS_VARIABLE)] if folder)]
     try:
         real = path.resolve()

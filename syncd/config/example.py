@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticUndefined
 
 from syncd.config.report import written
-from syncd.config.sections import Section, TableSettings
 from syncd.config.settings import Settings, section_fields
+from syncd.config.tables_section import TableSettings
 from syncd.config.values import shown
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from syncd.config.sections import Section
 
 WIDTH = 100
 HEAD = """\

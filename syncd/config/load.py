@@ -20,6 +20,7 @@ from syncd.config.layers import Layer, environment_layer, first_place, resolve_p
 from syncd.config.locate import default_state_dir, find
 from syncd.config.refusals import as_faults
 from syncd.config.settings import Settings, section_fields
+from syncd.config.table_urls import settle_urls
 from syncd.config.toml_file import read_toml
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None, 
         read = read_toml(path)
         file, faults, private = read.layer, [*read.faults], read.private
         resolve_paths(file, base=path.parent, home=home)
+        faults += settle_urls(file, environ, base=path.parent, home=home, private=private)
     environment, found = environment_layer(environ)
     resolve_paths(environment, base=cwd, home=home)
+    found += settle_urls(environment, environ, base=cwd, home=home, private=True)
     systemd, refused = systemd_layer(environ)
     faults += [*found, *refused, *_exposed_secret(file, path, private=private)]
     layers = [systemd, environment, file]

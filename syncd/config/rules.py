@@ -72,7 +72,7 @@ def _named(value: str, fault: str | None) -> str:
 
 
 def table_name(value: str) -> str:
-    """Hold a table's name against what fits a path: it becomes tables/NAME.csv."""
+    """Hold a table's name against what fits a path: it becomes tables/NAME.csv, or tables/NAME/."""
     if not re.fullmatch("[A-Za-z0-9_-]+", value):
         raise ValueError("must be of letters, digits, _ and - only: it becomes a file's name")
     return value
@@ -82,6 +82,17 @@ def column_name(value: str) -> str:
     """Refuse a blank column name."""
     if not value.strip():
         raise ValueError("must not be empty")
+    return value
+
+
+def image_pattern(value: str) -> str:
+    """Refuse a regular expression that cannot be read, or has no group for the path."""
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    if value and not groups:
+        raise ValueError("must hold a group for the path, such as (?P<path>.+)")
     return value
 
 

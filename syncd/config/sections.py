@@ -7,9 +7,9 @@ the key.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from syncd.config import values
 
@@ -64,61 +64,6 @@ class SourceSettings(Section):
         description="Everything is listed again about this often, for changes that no event told of. Raise it for"
         " millions of files, lower it for network file systems.",
     )
-
-
-class TableSettings(Section):
-    """One table that describes the images; repeat the section for more."""
-
-    heading = "A table that describes the images. Repeat the section for more tables."
-
-    name: values.TableName = Field(
-        examples=["labels"],
-        description="The table's name: it is published as tables/NAME.csv. Letters, digits, _ and -.",
-    )
-    csv: values.OptionalPath = Field(
-        default=None,
-        examples=["/srv/labels.csv"],
-        description="The CSV file. Published byte for byte once it is whole and settled.",
-    )
-    url: values.OptionalSecret = Field(
-        default=None, description="A database, instead of csv. Not supported by this version."
-    )
-    table: str | None = Field(default=None, description="With url: the table. Not supported by this version.")
-    query: str | None = Field(default=None, description="With url: a query. Not supported by this version.")
-    key: values.Column = Field(
-        examples=["id"], description="The column whose value names a row. Each value may stand once."
-    )
-    image_column: values.OptionalColumn = Field(
-        default=None,
-        examples=["image"],
-        description="The column that holds each row's image as a path relative to source.root. Leave it out for a"
-        " table without images.",
-    )
-    closure: Literal["off", "warn", "hold", "exclude"] = Field(
-        default="warn",
-        description="What to do when rows and images do not fit together: off or warn; always off without"
-        " image_column. hold and exclude are not supported by this version.",
-    )
-    closure_wait_seconds: values.Seconds = Field(
-        default=600.0,
-        ge=0,
-        le=30 * values.DAY_SECONDS,
-        description="How long closure = hold waits for the missing half before it tells someone.",
-    )
-    poll_seconds: values.Seconds = Field(
-        default=10.0,
-        gt=0,
-        le=values.DAY_SECONDS,
-        description="The table is looked at this often, besides when an event tells of a change. Lower it if a"
-        " table on a network file system must be in sooner.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _closure_needs_images(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("image_column") and "closure" not in data:
-            return {**data, "closure": "off"}
-        return data
 
 
 class SnapshotSettings(Section):

@@ -23,9 +23,9 @@ from syncd.config.sections import (
     ServiceSettings,
     SnapshotSettings,
     SourceSettings,
-    TableSettings,
     UploadSettings,
 )
+from syncd.config.tables_section import TableSettings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -117,23 +117,25 @@ def _table_pairs(tables: list[Mapping[str, Any]]) -> Iterator[PairFault]:
 
 
 def _table_source(at: Loc, table: Mapping[str, Any]) -> Iterator[PairFault]:
-    if table.get("url"):
-        yield (*at, "url"), "database tables are not supported by this version: use csv", table["url"]
-        if table.get("csv"):
-            yield (*at, "csv"), "csv and url cannot stand together", table["csv"]
-        return
-    for key in ("table", "query"):
+    database = table.get("url") or table.get("url_file")
+    if database and table.get("csv"):
+        yield (*at, "csv"), "csv and url cannot stand together", table["csv"]
+    elif database:
+        if bool(table.get("table")) == bool(table.get("query")):
+            rule = "table and query cannot stand together" if table.get("table") else "is missing: table, or query"
+            yield (*at, "table"), rule, None
+    elif not table.get("csv"):
+        yield (*at, "csv"), "is missing: the CSV file to publish, or url for a database", None
+    for key in () if database else ("table", "query", "channel"):
         if table.get(key):
-            yield (*at, key), f"{key} goes with url, and database tables are not supported by this version", None
-    if not table.get("csv"):
-        yield (*at, "csv"), "is missing: the CSV file to publish", None
+            yield (*at, key), f"{key} goes with url", None
 
 
 def _table_closure(at: Loc, table: Mapping[str, Any]) -> Iterator[PairFault]:
     closure = table.get("closure", "off")
-    if closure in ("hold", "exclude"):
-        yield (*at, "closure"), "is not supported by this version: use off or warn", closure
-    elif closure == "warn" and not table.get("image_column"):
+    if closure == "exclude":
+        yield (*at, "closure"), "is not supported by this version: use off, warn or hold", closure
+    elif closure in ("warn", "hold") and not table.get("image_column"):
         yield (*at, "closure"), "needs image_column, to know which image belongs to a row", closure
 
 

@@ -98,6 +98,8 @@ AccessKeyId = Annotated[Annotated[str, AfterValidator(rules.access_key_id)] | No
 Cron = Annotated[str, AfterValidator(rules.cron_expression)]
 TimeZone = Annotated[str, AfterValidator(rules.time_zone)]
 TagTemplate = Annotated[str, AfterValidator(rules.tag_template)]
+OptionalText = Annotated[Column | None, BeforeValidator(_blank_is_none)]
+ImagePattern = Annotated[str, AfterValidator(rules.image_pattern)]
 ListenAddress = Annotated[str, AfterValidator(rules.listen_address)]
 
 

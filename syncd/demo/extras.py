@@ -6,7 +6,13 @@ from importlib.util import find_spec
 
 from syncd.errors import SyncdError
 
-NEEDED = {"boto3": "boto3", "PIL": "pillow", "sklearn": "scikit-learn"}  # what is imported: what is installed
+NEEDED = {  # what is imported: what is installed
+    "boto3": "boto3",
+    "PIL": "pillow",
+    "pyarrow": "pyarrow",
+    "sklearn": "scikit-learn",
+    "sqlalchemy": "sqlalchemy",
+}
 
 
 def require(needed: dict[str, str] = NEEDED) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syncd.demo.rows import ROWS, as_bytes
 from syncd.embedded.locks import FileLock
 from syncd.errors import AlreadyRunningError, UsageError
 
@@ -30,6 +32,16 @@ key = "id"
 image_column = "image"
 poll_seconds = 1.0
 
+# The same rows in a database. No snapshot in which one of them names an image that is not there.
+[[tables]]
+name = "digits"
+url = "sqlite:///digits.db"
+table = "digits"
+key = "id"
+image_column = "image"
+closure = "hold"
+poll_seconds = 0.5
+
 [lakefs]
 endpoint = "embedded"
 repository = "{REPOSITORY}"
@@ -50,26 +62,31 @@ class Place:
         self.directory = directory
         self.images = directory / "images"
         self.table = directory / "labels.csv"
+        self.database = directory / "digits.db"
         self.config = directory / "syncd.toml"
         self.state = directory / "state"
         self.log = directory / "syncd.log"
         self.lock = FileLock(directory / MARK)
 
     def contents(self) -> dict[str, bytes]:
-        """Return what the folder and the table hold now, by the path that a snapshot gives it."""
+        """Return what the folder and the tables hold now, by the path that a snapshot gives it."""
         found = {
             f"images/{path.relative_to(self.images).as_posix()}": path.read_bytes()
             for path in self.images.rglob("*")
             if path.is_file()
         }
-        return found | {"tables/labels.csv": self.table.read_bytes()}
+        return found | {"tables/labels.csv": self.table.read_bytes(), ROWS: self._database_rows()}
+
+    def _database_rows(self) -> bytes:
+        with closing(sqlite3.connect(self.database)) as connection:
+            return as_bytes(connection.execute("SELECT id, image, label FROM digits"))
 
     def _clear(self) -> None:
         """Remove what an earlier demo made, and nothing else."""
         for folder in (self.images, self.state):
             if folder.exists():
                 shutil.rmtree(folder)
-        for file in (self.table, self.config, self.log):
+        for file in (self.table, self.database, self.config, self.log):
             file.unlink(missing_ok=True)
 
     @contextmanager

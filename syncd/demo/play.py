@@ -54,7 +54,7 @@ def play(
         place = stack.enter_context(open_place(directory))
         story.begins(place, binary)
         with story.busy("reading the digits"):
-            data = Dataset(place.images, place.table, load())
+            data = Dataset(place.images, place.table, place.database, load())
         first, *others = data.steps()
         acts = _Acts(place, story, remember)
         acts.change(1, first)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,10 +44,10 @@ class Step:
 
 
 class Dataset:
-    """The folder and its table on disk. Only ordinary file operations: syncd is not told of anything."""
+    """The folder and its table on disk, as a CSV file and in a database. syncd is not told of anything."""
 
-    def __init__(self, images: Path, table: Path, digits: Sequence[Digit]) -> None:
-        self._images, self._table, self._digits = images, table, digits
+    def __init__(self, images: Path, table: Path, database: Path, digits: Sequence[Digit]) -> None:
+        self._images, self._table, self._database, self._digits = images, table, database, digits
         self._rows: list[Row] = []
 
     def steps(self) -> list[Step]:
@@ -99,6 +101,7 @@ class Dataset:
         with self._table.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(batch)
         self._rows += batch
+        self._write_database()
 
     def improve(self) -> None:
         """Replace some images where they are, and rename the batch's folder."""
@@ -127,6 +130,15 @@ class Dataset:
         with fresh.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *self._rows])
         fresh.replace(self._table)
+        self._write_database()
+
+    def _write_database(self) -> None:
+        """Let the database's table hold the same rows, in one transaction."""
+        with closing(sqlite3.connect(self._database)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS digits (id INTEGER PRIMARY KEY, image TEXT, label INTEGER)")
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM digits")
+            connection.executemany("INSERT INTO digits VALUES (?, ?, ?)", self._rows)
 
 
 def _renamed(image: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.session import Session
+from pyarrow import parquet
+
+from syncd.demo.rows import ROWS, TABLE, as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +49,15 @@ def read(address: Address, tag: str) -> dict[str, bytes]:
     with ThreadPoolExecutor(READERS) as readers:
         bodies = list(readers.map(fetch, keys))
     client.close()
-    return {key.removeprefix(f"{tag}/"): body for key, body in zip(keys, bodies, strict=True)}
+    return with_rows({key.removeprefix(f"{tag}/"): body for key, body in zip(keys, bodies, strict=True)})
+
+
+def with_rows(found: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Put the rows of the database's table in the place of the files they are in."""
+    parts = [body for path, body in found.items() if path.startswith(TABLE) and path.endswith(".parquet")]
+    rows = [tuple(row.values()) for part in parts for row in parquet.read_table(io.BytesIO(part)).to_pylist()]
+    others = {path: body for path, body in found.items() if not path.startswith(TABLE)}
+    return others | ({ROWS: as_bytes(rows)} if parts else {})
 
 
 def differences(found: Mapping[str, bytes], states: Sequence[Mapping[str, bytes]]) -> list[str]:

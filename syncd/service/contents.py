@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from syncd.model import IMAGES
+from syncd.journal import closure
+from syncd.model import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from syncd.gate import Gate
     from syncd.sources.base import Source
 
 
 class SourceContents:
-    """Implements ``uploader.Contents`` over the sources."""
+    """Implements ``uploader.Contents`` over the sources, and the gate that writes what does not fit."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], gate: Gate) -> None:
         self._by_name = {source.name: source for source in sources}
+        self._gate = gate
 
     def open(self, key: str) -> BinaryIO:
         """Open the file behind a key; see ``Source.open``."""
-        source = self._source(key)
-        if source is None:
+        owner = self._owner(key)
+        if owner is None:
             raise FileNotFoundError(f"{key}: its table is not configured any more")
-        return source.open(key)
+        return owner.open(key)
 
     def recheck(self, key: str) -> None:
         """Ask the key's source to look again."""
-        source = self._source(key)
-        if source is not None:
-            source.recheck(key)
+        owner = self._owner(key)
+        if owner is not None:
+            owner.recheck(key)
 
-    def _source(self, key: str) -> Source | None:
-        if key.startswith(IMAGES):
-            return self._by_name["images"]
-        return self._by_name.get(key.rpartition("/")[2].removesuffix(".csv"))
+    def _owner(self, key: str) -> Source | Gate | None:
+        name = source_of(key)
+        return self._gate if key == closure.key_of(name) else self._by_name.get(name)

@@ -16,7 +16,7 @@ import structlog
 
 from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
 from syncd.planner.decide import decide
-from syncd.planner.facts import Answer, FailureFacts, PassSchedule, Prepare, Publish, Resume, Stage
+from syncd.planner.facts import Answer, CheckClosure, FailureFacts, PassSchedule, Prepare, Publish, Resume, Stage
 from syncd.service.facts import gather
 from syncd.service.live import Activity, Live
 from syncd.service.waiting import wait_for
@@ -85,16 +85,21 @@ class Daemon:
         match action:
             case Prepare():
                 await engine.preparation.prepare()
+                engine.gate.forget()
                 self._prepared = True
             case Resume():
                 with self.live.doing(Activity.COMMITTING):
                     await engine.committer.resume()
             case Publish(trigger=trigger, tag=tag):
                 with self.live.doing(Activity.COMMITTING):
-                    await engine.committer.publish(trigger, tag)
+                    await engine.committer.publish(trigger, tag, engine.gate.pairings)
+            case CheckClosure(staged_at=staged_at):
+                with self.live.doing(Activity.COMPARING):
+                    await engine.gate.check(staged_at)
             case Stage():
                 with self.live.doing(Activity.UPLOADING):
                     outcome = await engine.uploader.stage(action)
+                await engine.gate.mend()
                 if outcome.error is not None:
                     raise outcome.error
             case Answer(request_id=request_id, held=held):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from syncd import __version__
 from syncd.committer import Committer
-from syncd.journal import Journal, staging
+from syncd.journal import Journal, staging, tables
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
@@ -20,6 +20,7 @@ from syncd.service.requests import SnapshotRequests
 from syncd.service.schedule import Schedule
 from syncd.service.sources import make_sources
 from syncd.service.state_dir import held
+from syncd.service.tables import compared_tables, make_gate
 from syncd.sources.base import LeftOut
 from syncd.uploader import Uploader
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from syncd.config import Settings
+    from syncd.gate import Gate
     from syncd.service.lakefs import LakeFS
     from syncd.sources.base import Source
 
@@ -48,6 +50,7 @@ class Engine:
     policies: Policies
     journal: Journal
     sources: Sequence[Source]
+    gate: Gate
     lakefs: LakeFS
     preparation: Preparation
     uploader: Uploader
@@ -93,6 +96,7 @@ async def open_engine(
         journal = await stack.enter_async_context(Journal(state_dir))
         lakefs = await stack.enter_async_context(open_lakefs(settings))
         sources = make_sources(settings, journal, clock)
+        await journal.write(tables.forget, [table.name for table in settings.tables])
         yield _assemble(settings, journal, lakefs, sources, clock, progress)
 
 
@@ -105,11 +109,13 @@ def _assemble(
     progress: Callable[[int, int], None],
 ) -> Engine:
     place, wake = settings.lakefs, asyncio.Event()
+    gate = make_gate(settings, journal, clock)
     return Engine(
         clock=clock,
         policies=policies_of(settings),
         journal=journal,
         sources=sources,
+        gate=gate,
         lakefs=lakefs,
         preparation=Preparation(
             journal=journal,
@@ -124,7 +130,7 @@ def _assemble(
         uploader=Uploader(
             journal=journal,
             objects=lakefs.objects,
-            contents=SourceContents(sources),
+            contents=SourceContents(sources, gate),
             check_branch=lambda: lakefs.versions.head(place.staging_branch),
             prefix=place.prefix,
             concurrency=settings.upload.concurrency,
@@ -159,6 +165,7 @@ def policies_of(settings: Settings) -> Policies:
         max_changes=asked.max_changes,
         min_interval=timedelta(seconds=asked.min_interval_seconds),
         tag_template=asked.tag,
+        checks_closure=bool(compared_tables(settings)),
         batch_objects=settings.upload.batch_objects,
         batch_bytes=settings.upload.batch_bytes,
     )

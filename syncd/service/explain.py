@@ -10,7 +10,7 @@ from syncd.journal import pictures, problems, snapshots
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES, TABLES
 from syncd.service.sources import folder_settings
-from syncd.sources.folder import verdict
+from syncd.sources.folder import verdicts
 from syncd.status import problem_json, snapshot_json
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def explain(settings: Settings, file: Path) -> dict[str, Any]:
     key, path, source = _place(settings, file)
     kept, rule = (True, "it is a table's file")
     if source == "images":
-        judged = verdict(folder_settings(settings), path)
+        judged = verdicts(folder_settings(settings))(path)
         kept, rule = judged.kept, judged.rule
     told: dict[str, Any] = {"key": key, "kept": kept, "rule": rule, "entry": None, "snapshot": None, "problems": []}
     with ExitStack() as stack:

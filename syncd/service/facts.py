@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncd.journal.look import look_for_plan
-from syncd.model import IMAGES, TABLES
 from syncd.planner.facts import Facts, SourceFacts
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: Fail
         blocked_until=look.blocked_until,
         changing_revision=standing.changing_revision,
         uncertain=standing.uncertain,
+        tables_under_way=standing.unstaged_tables,
+        staged_at=standing.staged_at,
+        closure=engine.gate.facts,
         uncommitted=standing.uncommitted,
         waiting_since=standing.waiting_since,
         last_change_at=standing.last_change_at,
@@ -51,11 +53,10 @@ async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: Fail
 def source_facts(source: Source) -> SourceFacts:
     """Return what the planner needs to know of a source."""
     health = source.health()
-    prefix = IMAGES if source.name == "images" else f"{TABLES}{source.name}"
     return SourceFacts(
         name=source.name,
-        prefix=prefix,
         complete=health.complete and health.available,
         settling=health.settling,
         reason=health.reason,
+        hold=health.hold,
     )

@@ -19,6 +19,7 @@ class Activity(StrEnum):
 
     NOTHING = "nothing"
     UPLOADING = "uploading"
+    COMPARING = "comparing"
     COMMITTING = "committing"
 
 

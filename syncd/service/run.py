@@ -39,7 +39,11 @@ async def run(settings: Settings) -> None:
     async with open_engine(settings) as engine:
         gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
         daemon = Daemon(engine)
-        handlers = {"snapshot": _snapshot_handler(engine), "status": _status_handler(engine, daemon)}
+        handlers = {
+            "snapshot": _snapshot_handler(engine),
+            "status": _status_handler(engine, daemon),
+            "approve": _approve_handler(engine),
+        }
         async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
             background = [group.create_task(_keep_running(source)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
@@ -105,6 +109,16 @@ def _snapshot_handler(engine: Engine) -> Any:
 def _status_handler(engine: Engine, daemon: Daemon) -> Any:
     async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
         return await engine.journal.read(status, daemon_picture(engine, daemon))
+
+    return handle
+
+
+def _approve_handler(engine: Engine) -> Any:
+    async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
+        approved = {source.name: held for source in engine.sources if (held := source.approve())}
+        for name, held in approved.items():
+            log.warning("approved", source=name, held=held)
+        return {"approved": approved}
 
     return handle
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from syncd.sources.csv_file import CsvTable
+from syncd.service.tables import make_table
 from syncd.sources.folder import FolderSource
-from syncd.sources.settings import FolderSettings, TableSettings
+from syncd.sources.settings import FolderSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -32,7 +32,8 @@ def make_sources(
         clock: The time now, in UTC.
         state_dir: For syncd's own files; None: the configured one.
     """
-    cookie_dir = (state_dir or settings.service.state_dir) / COOKIES
+    own = state_dir or settings.service.state_dir
+    cookie_dir = own / COOKIES
     cookie_dir.mkdir(mode=0o700, exist_ok=True)
     folder = FolderSource(
         folder_settings(settings, cookie_dir),
@@ -40,7 +41,7 @@ def make_sources(
         clock=clock,
         rng=random.Random(),  # noqa: S311 - jitter, not a secret
     )
-    tables = [CsvTable(told, journal, clock=clock) for told in table_settings(settings)]
+    tables = [make_table(settings, table, journal, clock, own) for table in settings.tables]
     return [folder, *tables]
 
 
@@ -58,18 +59,3 @@ def folder_settings(settings: Settings, cookie_dir: Path | None = None) -> Folde
         prefix=settings.lakefs.prefix,
         max_object_bytes=settings.upload.max_object_bytes,
     )
-
-
-def table_settings(settings: Settings) -> Iterator[TableSettings]:
-    """Yield what each table's source is told."""
-    for table in settings.tables:
-        if table.csv is not None:
-            yield TableSettings(
-                name=table.name,
-                path=table.csv,
-                key=table.key,
-                image_column=table.image_column,
-                settle_seconds=settings.source.settle_seconds,
-                poll_seconds=table.poll_seconds,
-                events=settings.source.watch != "polling",
-            )

@@ -26,17 +26,19 @@ def documented_commands() -> list[str]:
     found = []
     for line in re.findall(r"^\| `syncd ([^|]*)\|", README, re.MULTILINE):
         words = re.findall(r"`?([a-z]+)`?", re.sub(r"\b[A-Z]+\b", "", line))
-        group = words[0] in {"config", "lakefs"}
+        group = words[0] in {"config", "lakefs", "table"}
         found += [f"{words[0]} {word}" for word in words[1:]] if group else [words[0]]
     return found
 
 
 @pytest.mark.parametrize("number", range(len(blocks("toml"))))
 def test_each_configuration_shown_loads(number, tmp_path):
-    secret = tmp_path / "lakefs-secret"
-    secret.write_text("secret")
-    secret.chmod(0o600)
-    text = blocks("toml")[number].replace("/etc/syncd/lakefs-secret", str(secret))
+    text = blocks("toml")[number]
+    for name, content in (("lakefs-secret", "secret"), ("labels-url", "postgresql://reader:secret@db/photos")):
+        secret = tmp_path / name
+        secret.touch(mode=0o600)
+        secret.write_text(content)
+        text = text.replace(f"/etc/syncd/{name}", str(secret))
     path = tmp_path / "syncd.toml"
     path.write_text(text)
     assert load(path, environ={"HOME": str(tmp_path)}).settings.source.root == Path("/srv/images")

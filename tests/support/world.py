@@ -1,31 +1,41 @@
-"""A whole dataset without a process: a pretended folder, a real journal, the real loop, the in-memory lakeFS.
+"""A whole dataset without a process: a pretended folder and tables, a real journal, the real loop, in-memory lakeFS.
 
 Time stands still unless it is moved. The folder is a dict; what the daemon has seen of it lags behind until
-``look`` records it, as with a watcher. ``crash`` throws the process away and starts another on the same journal.
+``look`` records it, as with a watcher; so are the tables, until ``read`` records a version of them. ``crash`` throws
+the process away and starts another on the same journal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from syncd.committer import Committer
+from syncd.gate import ClosedTable, Gate
 from syncd.journal import Journal, snapshots
-from syncd.model import Snapshot
+from syncd.model import RowImage, Snapshot
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
+from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
 from syncd.service.requests import SnapshotAnswer, SnapshotRequests
 from syncd.sources.base import LeftOut, SourceHealth
+from syncd.sources.tables.spool import Spool
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
 from tests.support.observing import START, absent, present
 from tests.support.planning import policies, seconds
+from tests.support.table_versions import table_object, table_version
+
+WAIT = timedelta(seconds=600)  # how long the missing half is waited for in silence
 
 
 class PretendedFolder:
@@ -59,12 +69,128 @@ class PretendedFolder:
         return SourceHealth(name="images", available=self.available, complete=self.complete, scanning=False, settling=0)
 
 
-class World:
-    """One dataset and everything around it."""
+@dataclass(frozen=True)
+class Row:
+    """One row of a pretended table."""
 
-    def __init__(self, directory: Path, *, seed: int = 0, **limits: object) -> None:
+    image: str | None  # the key of the image it names
+    part: int = 0  # in which of the table's parts it stands
+    label: str = ""
+
+
+@dataclass
+class TableState:
+    """What a table holds, and what was ever read of it; outlives the process that reads it.
+
+    It is published as one object for each part that has rows, and one that describes them.
+    """
+
+    name: str
+    closure: str  # "off", "warn" or "hold"
+    rows: dict[str, Row] = field(default_factory=dict)
+    read: dict[str, bytes] = field(default_factory=dict)  # the version read last: key to body
+    versions: list[dict[str, bytes]] = field(default_factory=list)  # all that were read and recorded
+    sound: bool = True  # it can be read now
+
+    @property
+    def compares(self) -> bool:
+        return self.closure != "off"
+
+    def part_of(self, row: Row) -> str:
+        return f"tables/{self.name}/part-{row.part}.json"
+
+    def bodies(self) -> dict[str, bytes]:
+        """What it would be published as now."""
+        parts: dict[str, dict[str, list[str | None]]] = {}
+        for key, row in sorted(self.rows.items()):
+            parts.setdefault(self.part_of(row), {})[key] = [row.image, row.label]
+        schema = {f"tables/{self.name}/_schema.json": json.dumps({"rows": len(self.rows)}).encode()}
+        return schema | {key: json.dumps(rows).encode() for key, rows in parts.items()}
+
+
+def rows_of(tree: Mapping[str, bytes], name: str) -> dict[str, str | None]:
+    """Return which image each row of a published table names, by the rows' keys."""
+    parts = [body for key, body in tree.items() if key.startswith(f"tables/{name}/part-")]
+    return {key: image for body in parts for key, (image, _) in json.loads(body).items()}
+
+
+class PretendedTable:
+    """A source over a ``TableState``, which keeps what it read until it is sent, as a database's does."""
+
+    def __init__(self, world: World, state: TableState) -> None:
+        self._world, self._state = world, state
+        self.name = state.name
+        self._complete = False
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def barrier(self, _deadline: datetime) -> list[LeftOut]:
+        await self.read()
+        return []
+
+    scan_once = barrier
+
+    def open(self, key: str) -> BinaryIO:
+        if key not in self._state.read:
+            raise FileNotFoundError(key)
+        return io.BytesIO(self._state.read[key])
+
+    def recheck(self, key: str) -> None:
+        self._world.to_recheck.add(key)
+
+    def health(self) -> SourceHealth:
+        sound = self._state.sound
+        return SourceHealth(
+            name=self.name, available=sound, complete=self._complete and sound, scanning=False, settling=0
+        )
+
+    async def lay_by(self) -> tuple[list[str], dict[str, bytes]]:
+        """Read all of it and lay by the rows of the pieces that changed; nothing follows from that yet."""
+        state, journal = self._state, self._world.journal
+        known, bodies = journal.known_table(self.name), state.bodies()
+        same = {}
+        if known is not None and (known.keeps_rows or not state.compares):
+            same = {one.object.key: one.object.fingerprint for one in known.objects}
+        gone = {one.object.key for one in known.objects} - bodies.keys() if known is not None else set()
+        changed = {key for key, body in bodies.items() if same.get(key) != table_object(key, body).fingerprint}
+        if state.compares:
+            await journal.begin_rows(self.name)
+            rows = [RowImage(key, state.part_of(row), row.image) for key, row in state.rows.items()]
+            await journal.add_rows(self.name, [row for row in rows if row.part in changed])
+        return sorted(changed | gone), bodies
+
+    async def read(self) -> None:
+        """Record a version, if there is a table to be read."""
+        state = self._state
+        if not state.sound:
+            return
+        changed, bodies = await self.lay_by()
+        objects = [table_object(key, body, rows=len(rows_of({key: body}, self.name))) for key, body in bodies.items()]
+        version = table_version(self.name, *objects, at=self._world.now)
+        state.read = bodies
+        await self._world.journal.record_table(version, changed_parts=changed if state.compares else None)
+        state.versions.append(bodies)
+        self._complete = True
+
+
+class World:
+    """One dataset and everything around it.
+
+    Args:
+        directory: For the journal.
+        seed: Of what the loop draws.
+        tables: What is done, in each, about rows and images that do not fit: "off", "warn" or "hold".
+        limits: The planner's policies.
+    """
+
+    def __init__(
+        self, directory: Path, *, seed: int = 0, tables: Mapping[str, str] | None = None, **limits: object
+    ) -> None:
         self.directory, self._seed = directory, seed
-        self.policies: Policies = policies(**limits)
+        self.tables = {name: TableState(name, closure) for name, closure in (tables or {}).items()}
+        compared = any(state.compares for state in self.tables.values())
+        self.policies: Policies = policies(checks_closure=compared, **limits)
         self.files: dict[str, bytes] = {}
         self.seen: dict[str, bytes] = {}
         self.to_recheck: set[str] = set()
@@ -85,6 +211,19 @@ class World:
         await self.journal.__aexit__(None, None, None)
         await self._start()
 
+    async def crash_while(self, store: MemoryObjectStore | MemoryVersionStore, method: str) -> None:
+        """End the process in a turn, while a call of this method is on its way; the call is not applied."""
+        hold = store.hold_next(method)
+        turning = asyncio.create_task(self.turn())
+        reached = asyncio.create_task(hold.reached.wait())
+        await asyncio.wait({turning, reached}, return_when=asyncio.FIRST_COMPLETED)
+        turning.cancel()
+        reached.cancel()
+        await asyncio.gather(turning, reached, return_exceptions=True)
+        hold.release.set()
+        store._holds.clear()
+        await self.crash()
+
     async def _start(self) -> None:
         self.journal = await Journal(self.directory).__aenter__()
         self.folder = PretendedFolder(self)
@@ -92,17 +231,20 @@ class World:
         for directory in self.journal.known_directories("images/"):
             for name, _ in self.journal.known_in(directory):
                 self.seen[directory + name] = b"?"
+        self.sources = {name: PretendedTable(self, state) for name, state in self.tables.items()}
         self.engine = self._engine()
         self.daemon = Daemon(self.engine, rng=random.Random(self._seed))
 
     def _engine(self) -> Engine:
         wake, clock = asyncio.Event(), lambda: self.now
-        sources = [self.folder]
+        sources = [self.folder, *self.sources.values()]
+        gate = self._gate()
         return Engine(
             clock=clock,
             policies=self.policies,
             journal=self.journal,
             sources=sources,
+            gate=gate,
             lakefs=None,
             preparation=Preparation(
                 journal=self.journal,
@@ -117,7 +259,7 @@ class World:
             uploader=Uploader(
                 journal=self.journal,
                 objects=self.objects,
-                contents=self.folder,
+                contents=SourceContents(sources, gate) if self.tables else self.folder,
                 check_branch=lambda: self.versions.head("staging"),
                 prefix="",
                 concurrency=4,
@@ -136,6 +278,18 @@ class World:
             wake=wake,
         )
 
+    def _gate(self) -> Gate:
+        return Gate(
+            journal=self.journal,
+            tables=[
+                ClosedTable(name=state.name, holds=state.closure == "hold", wait=WAIT)
+                for state in self.tables.values()
+                if state.compares
+            ],
+            spool=Spool(self.directory / "closure"),
+            clock=lambda: self.now,
+        )
+
     async def look(self) -> None:
         """Record what differs between the folder and what was seen of it."""
         self.to_recheck.clear()
@@ -146,6 +300,10 @@ class World:
         self.seen = dict(self.files)
         await self.journal.record(found)
 
+    async def read(self, name: str) -> None:
+        """Record what a table holds now."""
+        await self.sources[name].read()
+
     def pass_time(self, span: float) -> None:
         self.now += seconds(span)
 
@@ -154,8 +312,10 @@ class World:
         await self.daemon._turn()
 
     async def settle(self, turns: int = 60) -> None:
-        """Let everything work, look, and turn until the loop has nothing to do, long after the last change."""
+        """Let everything work, look, read, and turn until the loop has nothing to do, long after the last change."""
         await self.look()
+        for name in self.tables:
+            await self.read(name)
         for _ in range(turns):
             self.pass_time(4000)
             await self.turn()

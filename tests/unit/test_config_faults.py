@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MINIMAL = '[source]\nroot = "/srv/images"\n'
+DATABASE = '[[tables]]\nname = "labels"\nkey = "id"\nurl = "postgresql://h/d"\n'
 TABLE = '[[tables]]\nname = "labels"\ncsv = "/srv/labels.csv"\nkey = "id"\n'
 
 
@@ -72,13 +73,18 @@ def test_one_value_is_refused_with_line_key_rule_value_and_nearest_key(tmp_path:
     [
         (TABLE + TABLE, "6: tables[1].name: another table has this name"),
         (TABLE + TABLE.replace("labels", "Labels"), "6: tables[1].name: another table has this name"),
-        ('[[tables]]\nname = "a"\nkey = "id"\n', "1: tables[0].csv: is missing: the CSV file to publish"),
+        ('[[tables]]\nname = "a"\nkey = "id"\n', "1: tables[0].csv: is missing: the CSV file to publish, or url"),
         (f'{TABLE}url = "postgresql://h/d"\n', "3: tables[0].csv: csv and url cannot stand together"),
-        (f'{TABLE}url = "postgresql://h/d"\n', "5: tables[0].url: database tables are not supported by this version"),
+        (f"{DATABASE}", "1: tables[0].table: is missing: table, or query"),
+        (f'{DATABASE}table = "t"\nquery = "q"\n', "5: tables[0].table: table and query cannot stand together"),
+        (f'{DATABASE}table = "t"\nurl_file = "u"\n', "6: tables[0].url_file: url and url_file cannot stand together"),
+        (f'{DATABASE}table = "t"\nimage_column = "i"\nimage_pattern = "("\n', "image_pattern: is not a regular expr"),
+        (f'{DATABASE}table = "t"\nimage_column = "i"\nimage_pattern = "a"\n', "image_pattern: must hold a group"),
+        (f'{TABLE}channel = "c"\n', "5: tables[0].channel: channel goes with url"),
         (f'{TABLE}table = "t"\n', "5: tables[0].table: table goes with url"),
         (f'{TABLE}query = "q"\n', "5: tables[0].query: query goes with url"),
         (f'{TABLE}closure = "warn"\n', "5: tables[0].closure: needs image_column"),
-        (f'{TABLE}image_column = "i"\nclosure = "hold"\n', "6: tables[0].closure: is not supported by this version"),
+        (f'{TABLE}image_column = "i"\nclosure = "exclude"\n', "6: tables[0].closure: is not supported by this version"),
         (
             '[lakefs]\nstaging_branch = "main"\n',
             "2: lakefs.staging_branch: staging_branch and publish_branch must be two",

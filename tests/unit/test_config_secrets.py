@@ -251,6 +251,45 @@ def test_a_secret_shows_in_no_error_and_no_traceback(tmp_path: Path, text: str) 
         assert CANARY not in result.output
 
 
+LABELS = '[source]\nroot = "images"\n[[tables]]\nname = "labels"\nkey = "id"\ntable = "labels"\n'
+
+
+def test_the_address_of_a_database_comes_from_a_file_of_its_own(tmp_path: Path) -> None:
+    url = tmp_path / "url"
+    url.touch(mode=0o600)
+    url.write_text(f"postgresql://me:{CANARY}@db/photos\n")
+    loaded = load_text(tmp_path, f'{LABELS}url_file = "url"\n')
+    secret = loaded.settings.tables[0].url
+    assert secret is not None
+    assert secret.get_secret_value() == f"postgresql://me:{CANARY}@db/photos"
+    assert CANARY not in repr(loaded)
+    url.chmod(0o644)
+    with pytest.raises(FaultyConfigError, match=r"tables\[0\].url_file: .*chmod 600"):
+        load_text(tmp_path, f'{LABELS}url_file = "url"\n')
+    url.unlink()
+    with pytest.raises(FaultyConfigError, match=r"tables\[0\].url_file: .* does not exist"):
+        load_text(tmp_path, f'{LABELS}url_file = "url"\n')
+
+
+def test_a_password_in_an_address_needs_a_private_file(tmp_path: Path) -> None:
+    text = f'{LABELS}url = "postgresql://me:{CANARY}@db/photos"\n'
+    with pytest.raises(FaultyConfigError, match=r"tables\[0\].url: holds a password"):
+        load_text(tmp_path, text)
+    (tmp_path / "syncd.toml").chmod(0o600)
+    assert load(tmp_path / "syncd.toml", environ={"HOME": str(tmp_path)}, cwd=tmp_path).settings.tables[0].url
+    (tmp_path / "syncd.toml").unlink()
+    assert load_text(tmp_path, f'{LABELS}url = "postgresql://me@db/photos"\n').settings.tables[0].url
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("sqlite:///labels.db", "{0}/labels.db"), ("sqlite:////srv/labels.db", "/srv/labels.db")]
+)
+def test_an_sqlite_file_is_found_from_the_configurations_folder(tmp_path: Path, written: str, meant: str) -> None:
+    url = load_text(tmp_path, f'{LABELS}url = "{written}"\n').settings.tables[0].url
+    assert url is not None
+    assert url.get_secret_value() == "sqlite:///" + meant.format(tmp_path)
+
+
 @pytest.mark.parametrize(
     "variable",
     ["SYNCD_LAKEFS__SECRET_ACCESS_KEY", "SYNCD_LAKEFS__SECRET_ACESS_KEY", "SYNCD_LAKEFS_SECRET", "SYNCD_PASSWORD"],

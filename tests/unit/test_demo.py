@@ -6,6 +6,7 @@ import pytest
 
 from syncd.demo import digits, extras, witness
 from syncd.demo.place import MARK, open_place
+from syncd.demo.rows import ROWS
 from syncd.demo.script import Dataset
 from syncd.errors import SyncdError, UsageError
 
@@ -24,11 +25,12 @@ def test_the_images_are_the_same_every_time():
 def test_each_step_leaves_folder_and_table_fitting_together(tmp_path):
     with open_place(tmp_path / "demo") as place:
         counts = []
-        for step in Dataset(place.images, place.table, digits.load()[:100]).steps():
+        for step in Dataset(place.images, place.table, place.database, digits.load()[:100]).steps():
             step.change()
             rows = place.table.read_text().splitlines()[1:]
             named = {f"images/{row.split(',')[1]}" for row in rows}
-            assert named == place.contents().keys() - {"tables/labels.csv"}
+            assert named == place.contents().keys() - {"tables/labels.csv", ROWS}
+            assert place.contents()[ROWS].count(b"\n") == len(rows) - 1
             counts.append(len(rows))
     assert counts == [100, 112, 112, 109]
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
 _WORDS = ["model", "errors", "keys", "names"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
-_WORK = ["bodies", "uploader", "committer", "preparation", "status", "snapshots"]
+_WORK = ["bodies", "uploader", "committer", "gate", "preparation", "status", "snapshots"]
 MAY_IMPORT = {
     "model": [],
     "errors": [],
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "bodies": _OUTSIDE,
     "uploader": [*_OUTSIDE, "bodies"],
     "committer": _OUTSIDE,
+    "gate": _OUTSIDE,
     "preparation": _OUTSIDE,
     "status": _OUTSIDE,
     "snapshots": _OUTSIDE,
@@ -67,12 +68,24 @@ HOMES = {
     "pathspec": ["sources/ignore.py"],
     "PIL": ["demo/*.py"],
     "platformdirs": ["config/*.py", "embedded/*.py", "cli/*.py"],
+    "psycopg": ["sources/tables/dialect_postgres*.py", "sources/tables/listening.py"],
+    "pyarrow": ["sources/tables/parquet.py", "demo/witness.py"],
     "pydantic": ["config/*.py"],
     "pydantic_core": ["config/*.py"],
     "pydantic_settings": ["config/*.py"],
+    "pymysql": ["sources/tables/dialect_mysql*.py"],
     "rich": ["cli/*.py", "demo/story.py"],
     "sklearn": ["demo/*.py"],
-    "sqlite3": ["journal/*.py", "status.py"],  # status names the type of the connection it is lent
+    "sqlalchemy": ["sources/tables/dialect_*.py"],
+    # status and reports name the type of the connection they are lent
+    "sqlite3": [
+        "journal/*.py",
+        "status.py",
+        "gate.py",
+        "service/*_report.py",
+        "sources/tables/dialect_sqlite*.py",
+        "demo/*.py",
+    ],
     "structlog": ["service/*.py", "sources/*.py", "journal/*.py", "store/*.py", *(f"{room}.py" for room in _WORK)],
     "typer": ["cli/*.py"],
     "watchdog": ["sources/watcher*.py"],

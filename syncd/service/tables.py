@@ -1,0 +1,144 @@
+"""Makes the tables that the settings name, and the gate that compares their rows with the images."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from syncd.errors import ConfigError
+from syncd.gate import ClosedTable, Gate
+from syncd.sources.csv_file import CsvTable
+from syncd.sources.settings import CsvTableSettings, DatabaseTableSettings
+from syncd.sources.tables.base import TableFaultError
+from syncd.sources.tables.guard import RowLimits
+from syncd.sources.tables.images import ImageColumn
+from syncd.sources.tables.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from syncd.config import Settings, TableSettings
+    from syncd.journal import Journal
+    from syncd.sources.base import Source
+    from syncd.sources.db_table import DbTable
+
+SPOOL = "tables"  # in the state directory: what syncd writes itself, until lakeFS has it
+
+
+def make_table(
+    settings: Settings, table: TableSettings, journal: Journal, clock: Callable[[], datetime], state_dir: Path
+) -> Source:
+    """Return one table as a source, not yet running.
+
+    Raises:
+        ConfigError: Its database cannot be named by this url, or the driver is not installed.
+    """
+    if table.csv is not None:
+        return CsvTable(csv_settings(settings, table), journal, clock=clock)
+    try:
+        return _database_table(settings, table, journal, clock, state_dir)
+    except TableFaultError as error:
+        fact = f"The table {table.name} cannot be read: {error.fact}"
+        raise ConfigError(". ".join(part for part in (fact, error.cause) if part), next_step=error.next_step) from error
+
+
+def csv_settings(settings: Settings, table: TableSettings) -> CsvTableSettings:
+    """Return what a CSV file's source is told."""
+    if table.csv is None:
+        raise AssertionError("asked for a table that is in a CSV file")
+    return CsvTableSettings(
+        name=table.name,
+        path=table.csv,
+        key=table.key,
+        image=_image_column(table),
+        keeps_rows=_compares(table),
+        limits=_limits(settings),
+        settle_seconds=settings.source.settle_seconds,
+        poll_seconds=table.poll_seconds,
+        events=settings.source.watch != "polling",
+    )
+
+
+def _database_table(
+    settings: Settings, table: TableSettings, journal: Journal, clock: Callable[[], datetime], state_dir: Path
+) -> DbTable:
+    # Here: drivers are extras, and who has no database need not load what reads one.
+    from syncd.sources.db_table import DbTable  # noqa: PLC0415
+    from syncd.sources.tables.database import open_database  # noqa: PLC0415
+
+    if table.url is None:
+        raise AssertionError("a table is in a CSV file or in a database")
+    url = table.url.get_secret_value()
+    database = open_database(
+        url,
+        table=table.table,
+        query=table.query,
+        key=table.key,
+        statement_timeout_s=table.statement_timeout_seconds,
+    )
+    told = DatabaseTableSettings(
+        name=table.name,
+        key=table.key,
+        spool_dir=state_dir / SPOOL / table.name,
+        as_csv=table.published_as_csv,
+        image=_image_column(table),
+        keeps_rows=_compares(table),
+        poll_seconds=table.poll_seconds,
+        limits=_limits(settings),
+    )
+    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    return DbTable(told, database, journal, clock=clock, rng=rng, listen=_listening(url, table.channel))
+
+
+def _listening(url: str, channel: str | None) -> Callable[[Callable[[], None]], Callable[[], None]] | None:
+    if channel is None:
+        return None
+    from syncd.sources.tables.listening import Listener  # noqa: PLC0415
+
+    def listen(on_notification: Callable[[], None]) -> Callable[[], None]:
+        listener = Listener(url, channel, on_notification)
+        listener.start()
+        return listener.stop
+
+    return listen
+
+
+def make_gate(settings: Settings, journal: Journal, clock: Callable[[], datetime]) -> Gate:
+    """Return what compares rows and images before each snapshot."""
+    spool = Spool(settings.service.state_dir / SPOOL / "_closure")
+    return Gate(journal=journal, tables=compared_tables(settings), spool=spool, clock=clock)
+
+
+def compared_tables(settings: Settings) -> list[ClosedTable]:
+    """Return the tables whose rows are compared with the images."""
+    return [
+        ClosedTable(
+            name=table.name,
+            holds=table.closure == "hold",
+            wait=timedelta(seconds=table.closure_wait_seconds),
+        )
+        for table in settings.tables
+        if _compares(table)
+    ]
+
+
+def _limits(settings: Settings) -> RowLimits:
+    guard = settings.guard
+    return RowLimits(
+        max_delete_percent=guard.max_delete_percent,
+        max_delete_count=guard.max_delete_count,
+        min_objects=guard.min_objects,
+    )
+
+
+def _compares(table: TableSettings) -> bool:
+    return table.closure != "off" and table.image_column is not None
+
+
+def _image_column(table: TableSettings) -> ImageColumn | None:
+    if table.image_column is None:
+        return None
+    return ImageColumn(name=table.image_column, prefix=table.image_prefix, pattern=table.image_pattern)
