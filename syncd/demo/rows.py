@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 TABLE = "tables/digits/"  # where a snapshot has its parts
 ROWS = "tables/digits/ (rows)"  # the path its rows are compared under
 
 
-def as_bytes(rows: Iterable[Sequence[Any]]) -> bytes:
+def as_bytes(rows: Iterable[tuple[Any, ...]]) -> bytes:
     """Return rows as a text, one a line, in the order of their first value."""
     return "\n".join(json.dumps(row) for row in sorted(rows)).encode()

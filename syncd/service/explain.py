@@ -53,7 +53,8 @@ def _place(settings: Settings, file: Path) -> tuple[str, str, str]:
     """Return the key, the path as problems name it, and the source."""
     for table in settings.tables:
         if table.csv is not None and file.absolute() == table.csv:
-            return f"{TABLES}{table.name}.csv", str(table.csv), table.name
+            key = f"{TABLES}{table.name}.csv" if table.published_as_csv else f"{TABLES}{table.name}/_schema.json"
+            return key, str(table.csv) if table.published_as_csv else table.name, table.name
     root = settings.source.root
     if not file.is_absolute():
         in_root = (root / file).exists() or not file.absolute().is_relative_to(root)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from syncd.journal import Journal
     from syncd.sources.base import Source
     from syncd.sources.db_table import DbTable
+    from syncd.sources.tables.base import TableDatabase
+
+    Listen = Callable[[Callable[[], None]], Callable[[], None]]  # calls back on each hint; returns what ends it
 
 SPOOL = "tables"  # in the state directory: what syncd writes itself, until lakeFS has it
 
@@ -36,7 +39,7 @@ def make_table(
     Raises:
         ConfigError: Its database cannot be named by this url, or the driver is not installed.
     """
-    if table.csv is not None:
+    if table.csv is not None and table.published_as_csv:
         return CsvTable(csv_settings(settings, table), journal, clock=clock)
     try:
         return _database_table(settings, table, journal, clock, state_dir)
@@ -65,20 +68,8 @@ def csv_settings(settings: Settings, table: TableSettings) -> CsvTableSettings:
 def _database_table(
     settings: Settings, table: TableSettings, journal: Journal, clock: Callable[[], datetime], state_dir: Path
 ) -> DbTable:
-    # Here: drivers are extras, and who has no database need not load what reads one.
-    from syncd.sources.db_table import DbTable  # noqa: PLC0415
-    from syncd.sources.tables.database import open_database  # noqa: PLC0415
+    from syncd.sources.db_table import DbTable  # noqa: PLC0415 - who has no such table need not load it
 
-    if table.url is None:
-        raise AssertionError("a table is in a CSV file or in a database")
-    url = table.url.get_secret_value()
-    database = open_database(
-        url,
-        table=table.table,
-        query=table.query,
-        key=table.key,
-        statement_timeout_s=table.statement_timeout_seconds,
-    )
     told = DatabaseTableSettings(
         name=table.name,
         key=table.key,
@@ -90,20 +81,55 @@ def _database_table(
         limits=_limits(settings),
     )
     rng = random.Random()  # noqa: S311 - jitter, not a secret
-    return DbTable(told, database, journal, clock=clock, rng=rng, listen=_listening(url, table.channel))
+    database, listen = _csv_as_database(settings, table, told) if table.csv is not None else _database(table)
+    return DbTable(told, database, journal, clock=clock, rng=rng, listen=listen)
 
 
-def _listening(url: str, channel: str | None) -> Callable[[Callable[[], None]], Callable[[], None]] | None:
+def _database(table: TableSettings) -> tuple[TableDatabase, Listen | None]:
+    # Here: drivers are extras, and are loaded where a url asks for one.
+    from syncd.sources.tables.database import open_database  # noqa: PLC0415
+
+    if table.url is None:
+        raise AssertionError("a table is in a CSV file or in a database")
+    url, channel = table.url.get_secret_value(), table.channel
+    database = open_database(
+        url,
+        table=table.table,
+        query=table.query,
+        key=table.key,
+        statement_timeout_s=table.statement_timeout_seconds,
+    )
     if channel is None:
-        return None
+        return database, None
     from syncd.sources.tables.listening import Listener  # noqa: PLC0415
+
+    Listener(url, channel, lambda: None).stop()  # a channel that cannot be is refused now, not once it is listened to
 
     def listen(on_notification: Callable[[], None]) -> Callable[[], None]:
         listener = Listener(url, channel, on_notification)
         listener.start()
         return listener.stop
 
-    return listen
+    return database, listen
+
+
+def _csv_as_database(
+    settings: Settings, table: TableSettings, told: DatabaseTableSettings
+) -> tuple[TableDatabase, Listen | None]:
+    from syncd.sources.file_watch import watch_file  # noqa: PLC0415
+    from syncd.sources.tables.csv_database import CsvDatabase  # noqa: PLC0415
+
+    path = table.csv
+    if path is None:
+        raise AssertionError("asked for a table that is in a CSV file")
+    database = CsvDatabase(
+        path,
+        key=table.key,
+        image_column=table.image_column,
+        settle_seconds=settings.source.settle_seconds,
+        scratch_dir=told.spool_dir.with_name(f"{table.name}-sorting"),
+    )
+    return database, None if settings.source.watch == "polling" else lambda on_hint: watch_file(path, on_hint)
 
 
 def make_gate(settings: Settings, journal: Journal, clock: Callable[[], datetime]) -> Gate:

@@ -150,6 +150,12 @@ class _Content(io.RawIOBase):
                 ) from error
 
 
+def rows_of(fd: int) -> Iterator[list[str]]:
+    """Yield the header and the rows of a file that was checked, from its start; ``csv.Error`` where it is another."""
+    csv.field_size_limit(MOST_LINE_BYTES)
+    return (row for row in csv.reader(_Content(fd).lines(), strict=True) if row)
+
+
 class _Check:
     """The rules for one table, applied to its lines as they come."""
 

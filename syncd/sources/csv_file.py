@@ -247,6 +247,8 @@ class CsvTable:
         loop = asyncio.get_running_loop()
 
         def tell(rows: Sequence[tuple[str, str]]) -> None:
+            if self._stopped.is_set():  # the inventory may be closed by now
+                raise TableStoppedError("the reading was stopped")
             laid_by = [RowImage(key, WHOLE, image.key_of(value)) for key, value in rows]
             asyncio.run_coroutine_threadsafe(self._inventory.add_rows(self._name, laid_by), loop).result()
 

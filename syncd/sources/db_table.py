@@ -17,7 +17,7 @@ import structlog
 from syncd.model import ProblemCode
 from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.problem_book import ProblemBook
-from syncd.sources.tables.base import TableFaultError, TableUnavailableError
+from syncd.sources.tables.base import TableChangingError, TableFaultError, TableUnavailableError
 from syncd.sources.tables.pace import Pace
 from syncd.sources.tables.publish import PublishingStoppedError
 from syncd.sources.tables.reader import HeldVersionError, TableReader
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _STAYS = "The last good version stays"
-_RETRY_SECONDS = 0.5  # between tries of a barrier while the database does not answer
+_RETRY_SECONDS = 0.25  # between tries of a barrier while the database does not answer, or a file is being written
 
 
 class DbTable:
@@ -139,7 +139,7 @@ class DbTable:
         """See ``Source.health``. Complete once read, also by an earlier run: no version is half of a table."""
         return SourceHealth(
             name=self.name,
-            available=not self._unavailable,
+            available=not self._unavailable or self._pace.waiting,
             complete=self._complete or self._reader.has_version,
             scanning=self._reading,
             settling=0,
@@ -180,6 +180,9 @@ class DbTable:
         began_s, self._reading = loop.time(), True
         try:
             accepted = await self._reader.read(self._clock(), reason)
+        except TableChangingError as error:
+            self._unavailable, self._fault = True, error.fact  # a call waits for it, and no one else is told
+            self._pace.soon()
         except TableUnavailableError as error:
             self._refuse(ProblemCode.SOURCE_UNAVAILABLE, error.fact, str(error))
             self._unavailable = True

@@ -7,12 +7,44 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from syncd.sources.hints import Hints
 from syncd.sources.watcher import Watcher, WatchUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from syncd.sources.hints import Hints
+
+def watch_file(path: Path, on_hint: Callable[[], None]) -> Callable[[], None]:
+    """Call back, from a thread, when something happens to a file; return what ends that. Blocks for a moment.
+
+    Where its folder cannot be watched nothing is ever called.
+    """
+    hints: Hints
+
+    def wake() -> None:
+        hints.take()  # so that it wakes again
+        on_hint()
+
+    hints = Hints(wake)
+    try:
+        return _started(path, hints).close
+    except (WatchUnavailableError, OSError):
+        return lambda: None
+
+
+def _started(path: Path, hints: Hints) -> Watcher:
+    watcher = Watcher(hints, lambda name: name == path.name)
+    try:
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            watcher.watch("", fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        watcher.close()
+        raise
+    return watcher
 
 
 class FileWatch:
@@ -32,23 +64,10 @@ class FileWatch:
         """Watch the file's folder if that is wanted and possible, and not done yet."""
         if self._wanted and self._watcher is None:
             with contextlib.suppress(WatchUnavailableError, OSError):
-                self._watcher = await asyncio.to_thread(self._started)
+                self._watcher = await asyncio.to_thread(_started, self._path, self._hints)
 
     async def end(self) -> None:
         """Stop watching."""
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             await asyncio.to_thread(watcher.close)
-
-    def _started(self) -> Watcher:
-        watcher = Watcher(self._hints, lambda path: path == self._path.name)
-        try:
-            fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                watcher.watch("", fd)
-            finally:
-                os.close(fd)
-        except BaseException:
-            watcher.close()
-            raise
-        return watcher

@@ -184,3 +184,18 @@ def test_a_table_that_cannot_be_read_is_named_with_what_may_be_meant(
     answer = dataset.snapshot()
     assert answer["images"] == 1
     assert said in answer["left_out"][0]["reason"] or said in dataset.status()["problems"][0]["detail"]
+
+
+def test_a_csv_file_can_be_published_in_parts(dataset: Dataset, reader: Reader) -> None:
+    """As text, sorted by key; a change is in the next snapshot."""
+    path = dataset.directory / "labels.csv"
+    path.write_text("id,label\nb,dog\na,cat\n")
+    dataset.configure(tables=[{"name": "labels", "csv": str(path), "key": "id", "format": "parquet"}])
+    dataset.start()
+    first = reader.objects(dataset.snapshot()["tag"])
+    assert table_of(first, "labels") == [{"id": "a", "label": "cat"}, {"id": "b", "label": "dog"}]
+    path.write_text("id,label\nb,mouse\na,cat\n")
+    second = reader.objects(dataset.snapshot()["tag"])
+    assert table_of(second, "labels")[1] == {"id": "b", "label": "mouse"}
+    explained = dataset.json_of("explain", str(path))
+    assert explained["snapshot"]["tag"]

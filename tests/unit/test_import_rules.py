@@ -83,7 +83,7 @@ HOMES = {
         "status.py",
         "gate.py",
         "service/*_report.py",
-        "sources/tables/dialect_sqlite*.py",
+        "sources/tables/*.py",
         "demo/*.py",
     ],
     "structlog": ["service/*.py", "sources/*.py", "journal/*.py", "store/*.py", *(f"{room}.py" for room in _WORK)],

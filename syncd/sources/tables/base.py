@@ -56,6 +56,10 @@ class TableUnavailableError(SourceUnavailableError):
     """The database does not answer, or not now: nothing may be concluded about the table."""
 
 
+class TableChangingError(TableUnavailableError):
+    """The table's file is being written: it is looked at again soon, and nothing is wrong with it."""
+
+
 class TableFaultError(SyncdError):
     """The database answers, and what it says cannot be published; someone must change something.
 
