@@ -81,7 +81,7 @@ class Gate:
         for table in self._tables:
             pairing = self.pairings.get(table.name)
             kept |= await self._list(table, pairing)
-            if table.holds and pairing:
+            if table.holds and (pairing is None or pairing):
                 since = self._unfit_since.setdefault(table.name, now)
                 held.append(_sentence(table.name, pairing))
                 alerts.append(since + table.wait)
@@ -157,7 +157,9 @@ def _check_if_staged(connection: sqlite3.Connection, tables: Sequence[str]) -> d
     return closure.check(connection, tables)
 
 
-def _sentence(table: str, pairing: Pairing) -> str:
+def _sentence(table: str, pairing: Pairing | None) -> str:
+    if pairing is None:
+        return f"{table} has not been read yet, so that no image is known to have a row; syncd status says why"
     missing, orphaned = pairing.missing, pairing.orphaned
     parts = [
         "1 row names an image that is not there"

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from syncd.journal import pictures, problems, snapshots
+from syncd.journal import pictures, problems, snapshots, tables
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
+    from syncd.journal.tables import TablePicture
     from syncd.model import Problem, Snapshot
     from syncd.sources.base import SourceHealth
 
@@ -57,7 +58,7 @@ def state_of(daemon: DaemonPicture | None, *, waiting: bool) -> State:
     checks = [
         (bool(daemon.failure), State.FAILING),
         (bool(daemon.hold) or any(not source.available for source in daemon.sources), State.HELD),
-        (daemon.activity == "committing", State.COMMITTING),
+        (daemon.activity in {"comparing", "committing"}, State.COMMITTING),
         (daemon.activity == "uploading", State.UPLOADING),
         (any(source.scanning for source in daemon.sources), State.SCANNING),
         (waiting or any(source.settling for source in daemon.sources), State.WAITING),
@@ -92,6 +93,7 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
         "hold": daemon.hold if daemon else "",
         "failure": daemon.failure if daemon else "",
         "sources": [_source_json(source) for source in (daemon.sources if daemon else ())],
+        "tables": [_table_json(table) for table in tables.pictures(connection)],
         "not_synced": problems.counts(connection),
         "problems": [problem_json(one) for one in problems.standing(connection, limit=MOST_PROBLEMS)],
     }
@@ -138,8 +140,19 @@ def _source_json(source: SourceHealth) -> dict[str, Any]:
         "complete": source.complete,
         "scanning": source.scanning,
         "settling": source.settling,
+        "hold": source.hold,
         "reason": source.reason,
         "degraded": source.degraded,
+    }
+
+
+def _table_json(table: TablePicture) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "rows": table.rows,
+        "read_at": _iso(table.read_at),
+        "missing": table.missing,
+        "orphaned": table.orphaned,
     }
 
 

@@ -51,6 +51,8 @@ def status(picture: Mapping[str, Any]) -> None:
         )
     for source in picture["sources"]:
         _source(source)
+    for table in picture["tables"]:
+        _table(table)
     _problems(picture["problems"], picture["not_synced"])
 
 
@@ -63,6 +65,16 @@ def _source(source: Mapping[str, Any]) -> None:
     ]
     said = "; ".join(note for note in notes if note) or "watching"
     say(f"{source['name']}: {said}")
+
+
+def _table(table: Mapping[str, Any]) -> None:
+    unfit = [
+        f"{table['missing']:,} rows without image" if table["missing"] else "",
+        f"{table['orphaned']:,} images without row" if table["orphaned"] else "",
+    ]
+    compared = "rows and images fit" if table["missing"] is not None else ""
+    said = ", ".join(part for part in unfit if part) or compared
+    say(f"{table['name']}: {table['rows']:,} rows, read {when(table['read_at'])}{f'; {said}' if said else ''}")
 
 
 def _problems(problems: Sequence[Mapping[str, Any]], counts: Mapping[str, Mapping[str, int]]) -> None:

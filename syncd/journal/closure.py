@@ -131,7 +131,9 @@ def unpair(connection: sqlite3.Connection) -> None:
 
 def keep(connection: sqlite3.Connection, table: str) -> bool:
     """Keep the rows of a table from now on; return whether they were compared with the images before."""
-    connection.execute("UPDATE table_state SET keeps_rows = 1 WHERE name = ? AND keeps_rows = 0", (table,))
+    turned_on = "UPDATE table_state SET keeps_rows = 1 WHERE name = ? AND keeps_rows = 0"
+    if connection.execute(turned_on, (table,)).rowcount:
+        table_rows.outdate(connection, table)
     return dict(_kept(connection))[table]
 
 

@@ -36,6 +36,10 @@ ON CONFLICT (table_name, row_key) DO UPDATE SET
 WHERE part <> excluded.part OR seen = 0 OR seen_image IS NOT excluded.seen_image
 """
 
+_EMPTY_BATCH = """
+INSERT INTO batch (begun_at, puts, deletes, ended_at) SELECT read_at, 0, 0, read_at FROM table_state WHERE name = ?
+"""
+
 
 def begin(connection: sqlite3.Connection, name: str) -> None:
     """Forget the rows of a version that was never finished."""
@@ -79,10 +83,19 @@ def take_in(connection: sqlite3.Connection, name: str, parts: Sequence[str], *, 
     stray = connection.execute(_UNNAMED, values).fetchone()
     if stray is not None:
         raise ValueError(f"table {name}: rows of {stray[0]} came, which is not among the pieces that changed")
-    connection.execute(_FORGET_GONE, values)
-    connection.execute(_MARK_GONE, values)
-    connection.execute(_TAKE_IN, values)
+    changed = sum(connection.execute(statement, values).rowcount for statement in (_FORGET_GONE, _MARK_GONE, _TAKE_IN))
+    if changed:
+        outdate(connection, name)
     begin(connection, name)
+
+
+def outdate(connection: sqlite3.Connection, name: str) -> None:
+    """Let no comparison made before hold any more: the rows of a table are known, or are others.
+
+    A comparison holds until the next batch, and this counts as an empty one. Rows may change though nothing is sent:
+    where another column names the images, or where a version comes and goes before it was staged.
+    """
+    connection.execute(_EMPTY_BATCH, (name,))
 
 
 def drop(connection: sqlite3.Connection, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.journal import closure, observations, table_rows
@@ -11,6 +12,7 @@ from syncd.model import TABLES, Fingerprint, KnownObject, KnownTable, Observatio
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
 
     from syncd.model import TableVersion
 
@@ -161,6 +163,33 @@ def staged_rows(connection: sqlite3.Connection) -> dict[str, int]:
 def prune(connection: sqlite3.Connection) -> None:
     """Forget what objects hold that are neither seen nor staged nor committed."""
     connection.execute(_PRUNE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePicture:
+    """One table, for people."""
+
+    name: str
+    rows: int  # as last accepted
+    read_at: datetime  # when it was accepted
+    missing: int | None  # rows whose image the newest snapshot does not hold; None: not compared
+    orphaned: int | None  # images of the newest snapshot that no row names
+
+
+def pictures(connection: sqlite3.Connection) -> list[TablePicture]:
+    """Return what is known of each table, sorted by name."""
+    return [
+        TablePicture(
+            name=name,
+            rows=rows,
+            read_at=to_time(read_at),
+            missing=missing if paired else None,
+            orphaned=orphaned if paired else None,
+        )
+        for name, rows, read_at, paired, missing, orphaned in connection.execute(
+            "SELECT name, row_count, read_at, paired, missing, orphaned FROM table_state ORDER BY name"
+        )
+    ]
 
 
 def forget(connection: sqlite3.Connection, keep: Collection[str]) -> None:

@@ -18,7 +18,8 @@ SNAPSHOT_KEYS = {
     "tag", "commit_id", "created_at", "trigger", "added", "changed", "deleted", "images", "bytes", "digest", "uri",
 }  # fmt: skip
 STATUS_KEYS = {
-    "state", "why", "pending", "next_decision_at", "snapshot", "hold", "failure", "sources", "not_synced", "problems",
+    "state", "why", "pending", "next_decision_at", "snapshot", "hold", "failure", "sources", "tables", "not_synced",
+    "problems",
 }  # fmt: skip
 
 

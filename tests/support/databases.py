@@ -240,13 +240,19 @@ def _missing(what: str) -> None:
     pytest.skip(said)
 
 
-@contextlib.contextmanager
-def run_postgres() -> Iterator[PostgresServer]:
-    """Run a PostgreSQL, or skip; under CI, fail."""
+def postgres_binaries() -> Path | None:
+    """Return where PostgreSQL's programs are: Debian's newest, else those on PATH; None if there are none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     on_path = shutil.which("postgres")
     binaries = found[-1].parent if found else Path(on_path).parent if on_path else None
-    if binaries is None or not (binaries / "initdb").exists():
+    return binaries if binaries is not None and (binaries / "initdb").exists() else None
+
+
+@contextlib.contextmanager
+def run_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL, or skip; under CI, fail."""
+    binaries = postgres_binaries()
+    if binaries is None:
         _missing("PostgreSQL")
     with PostgresServer(binaries) as server:
         yield server

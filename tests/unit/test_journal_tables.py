@@ -250,3 +250,12 @@ async def test_a_table_that_is_not_configured_any_more_is_forgotten(journal):
     assert journal.known_table("labels") is None
     assert await rows_of(journal) == {}
     assert journal.known_table("boxes") is not None
+
+
+async def test_what_is_known_of_each_table_is_shown(journal):
+    """P8: how many rows, and how many of them and of the images do not fit, once they were compared."""
+    assert await journal.read(tables.pictures) == []
+    await journal.record_table(parts(b"zero", b"one"), changed_parts=None)
+    (shown,) = await journal.read(tables.pictures)
+    assert (shown.name, shown.missing, shown.orphaned) == ("labels", None, None)
+    assert shown.rows == parts(b"zero", b"one").rows
