@@ -136,9 +136,8 @@ def test_everything_stays_below_the_prefix(make_dataset, s3, repository_name) ->
 def test_a_table_travels_as_it_is_and_a_bad_one_leaves_the_last_good(dataset: Dataset, reader: Reader) -> None:
     """P2, P8: byte for byte, with its row count; a faulty version is named with its line, and not published."""
     table = dataset.directory / "labels.csv"
-    dataset.configure(
-        tables=[{"name": "labels", "csv": str(table), "key": "id", "image_column": "image", "poll_seconds": 0.2}]
-    )
+    labels = {"name": "labels", "csv": str(table), "key": "id", "image_column": "image", "closure": "off"}
+    dataset.configure(tables=[labels | {"poll_seconds": 0.2}])
     (dataset.root / "1.png").write_bytes(b"1")
     table.write_bytes('\ufeffid,image,label\r\n1,1.png,"a, b\nc"\r\n2,2.png,grün\r\n'.encode())
     dataset.start()
