@@ -27,11 +27,14 @@ def triggers(
 
     The table's owner runs it, once; again does no harm. Without it changes are seen at the next poll.
     """
-    from syncd.sources.tables.listening import apply_trigger_sql, trigger_sql
+    from syncd.sources.tables.database import dialect_for
 
     table = _with_channel(config, name)
     if table.url is None or table.table is None or table.channel is None:
         raise AssertionError("_with_channel has looked")
+    dialect_for(table.url.get_secret_value(), 0)  # names the extra, where it is not installed
+    from syncd.sources.tables.listening import apply_trigger_sql, trigger_sql
+
     if apply:
         apply_trigger_sql(table.url.get_secret_value(), table.table, table.channel)
         messages.print(f"syncd: {table.table} notifies the channel {table.channel}", markup=False)
