@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from syncd.errors import SourceUnavailableError, SyncdError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
 WHOLE = ""  # the name of the only piece of a table that is not cut into parts
@@ -86,6 +86,48 @@ class TableReading(Protocol):
             TableUnavailableError: The connection was lost.
             TableFaultError: A key is NULL or comes twice, a value does not fit its column's kind.
         """
+
+
+class KeyRange(NamedTuple):
+    """The rows from one key on, up to another one that is not among them."""
+
+    begin: Any | None  # None: from the first row on
+    end: Any | None  # None: up to the last row
+
+
+class Tally(NamedTuple):
+    """The rows between two keys, counted."""
+
+    rows: Mapping[int, int]  # how many, by which table of a family (partitions, heirs) has them; none that has none
+    may_be_new: bool  # False: for certain, each of them was among the rows of the earlier reading
+
+
+@runtime_checkable
+class ChangeAware(Protocol):
+    """What some databases can tell within one reading besides its rows: all of it as of the reading's one moment.
+
+    Keys are those of rows, as ``TableReading`` gives them.
+    """
+
+    def mark(self) -> Hashable | None:
+        """Return what a later reading is to be compared with; None: changes of this table cannot be told."""
+
+    def tally(self, begins: Sequence[Any], since: Hashable | None) -> Sequence[Tally] | None:
+        """Count the rows before the first of the keys, from each one to the next, and from the last one on.
+
+        Args:
+            begins: Ascending.
+            since: The mark of an earlier reading, to tell which rows may be new; None: none is told to be.
+
+        Returns:
+            One more than there are keys. None: nothing can be told, or not since then; or a row has no key.
+        """
+
+    def present(self, keys: Sequence[Any]) -> Sequence[bool]:
+        """Return of each key whether there is a row with it."""
+
+    def rows(self, ranges: Sequence[KeyRange]) -> TableReading:
+        """Return a reading of the rows in these ranges alone, which are ascending and do not touch."""
 
 
 class TableDatabase(Protocol):

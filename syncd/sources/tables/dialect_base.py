@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, CursorResult
 
     from syncd.errors import SyncdError
+    from syncd.sources.tables.base import ChangeAware
     from syncd.sources.tables.dialect_reading import Source
 
 CONNECT_SECONDS = 5
@@ -94,6 +95,10 @@ class Dialect(ABC):
     @abstractmethod
     def probe(self, connection: Connection, source: Source) -> Hashable | None:
         """Return the state as the kept connection, which is in autocommit, sees it, or None where it cannot be told."""
+
+    def changes(self, key_position: int) -> ChangeAware | None:  # noqa: ARG002 - for those that can tell
+        """Return what tells of changes in the reading under way; None where that cannot be told."""
+        return None
 
     def let_go(self, connection: Connection, result: CursorResult[Any] | None = None) -> None:
         """Close a connection at once, whatever it is in the middle of."""

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 from sqlalchemy import event, text
@@ -13,6 +14,7 @@ from sqlalchemy import event, text
 from syncd.sources.tables.dialect_base import CONNECT_SECONDS, Dialect, Selected
 from syncd.sources.tables.dialect_errors import MissingTableError
 from syncd.sources.tables.dialect_postgres_types import Unreadable, select_columns
+from syncd.sources.tables.postgres_changes import PostgresChanges
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
     from syncd.errors import SyncdError
+    from syncd.sources.tables.base import ChangeAware
     from syncd.sources.tables.dialect_reading import Source
 
 _DEFAULTS = {  # of libpq, unless the URL says otherwise; see "Parameter Key Words" in its documentation
@@ -76,6 +79,7 @@ class PostgresDialect(Dialect):
     def __init__(self, url: URL, statement_timeout_s: float) -> None:
         super().__init__(url, statement_timeout_s)
         event.listen(self.engine, "connect", _prepare)
+        self._described: tuple[Connection, Source, Sequence[Selected]] | None = None  # last, if the table is locked
 
     def engine_options(self) -> dict[str, Any]:
         """See ``Dialect.engine_options``. Nothing is prepared, so that PgBouncer may stand in between."""
@@ -88,11 +92,13 @@ class PostgresDialect(Dialect):
         return {**dict(options), **self.engine_options()["connect_args"], "context": None}
 
     def begin(self, connection: Connection) -> None:
-        """See ``Dialect.begin``. The time limit is for each batch; SET LOCAL holds behind PgBouncer too."""
+        """See ``Dialect.begin``. The time limit is for each batch; SET LOCAL holds behind PgBouncer too.
+
+        No snapshot is taken by that, which SELECT set_config() would: a table is locked before.
+        """
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         settings = {**_SESSION, "statement_timeout": f"{round(self.statement_timeout_s * 1000)}ms"}
-        calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-        connection.exec_driver_sql(f"SELECT {calls}")
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items()))
 
     def describe(self, connection: Connection, source: Source) -> Sequence[Selected]:
         """See ``Dialect.describe``.
@@ -100,6 +106,7 @@ class PostgresDialect(Dialect):
         The extended protocol, which binary asks for, takes one statement only: a query that ends itself and begins
         another one is refused here.
         """
+        is_locked = source.query is None and self._lock(connection, source)
         with connection.connection.driver_connection.cursor() as cursor:  # type: ignore[union-attr] # it is connected
             statement = f"SELECT * FROM {self.from_clause(source)} LIMIT 0"  # noqa: S608 - the name is quoted
             cursor.execute(statement, binary=True)
@@ -108,7 +115,40 @@ class PostgresDialect(Dialect):
                 for n, column in enumerate(cursor.description or ())
             ]
             by_bytes = cursor.connection.info.parameter_status("server_encoding") == "UTF8"
-        return select_columns(connection, given, self.cell, text_in_utf8=by_bytes)
+        selected = select_columns(connection, given, self.cell, text_in_utf8=by_bytes)
+        self._described = (connection, source, selected) if is_locked else None
+        return selected
+
+    def changes(self, key_position: int) -> ChangeAware | None:
+        """Return what tells of changes in the reading that was described last; None where that is not possible."""
+        return None if self._described is None else PostgresChanges(self, *self._described, key_position)
+
+    def ask(self, connection: Connection, statement: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        """Return what a statement gives, all of it."""
+        driver: Any = connection.connection.driver_connection
+        found: list[Any] = driver.execute(statement, parameters).fetchall()
+        return found
+
+    def literal(self, connection: Connection, value: Any) -> str:
+        """Return a value as it stands in a statement."""
+        driver: Any = connection.connection.driver_connection
+        return sql.Literal(value).as_string(driver)
+
+    def _lock(self, connection: Connection, source: Source) -> bool:
+        """Lock the table against all that is not MVCC, as the reading itself would a moment later; return whether.
+
+        TRUNCATE and what rewrites a table are seen by snapshots that are older than they are. With the lock first,
+        the reading's snapshot is not.
+        """
+        driver: Any = connection.connection.driver_connection
+        driver.execute("SAVEPOINT unlocked")
+        try:
+            driver.execute(f"LOCK TABLE {self.table(source)} IN ACCESS SHARE MODE")
+        except (psycopg.errors.WrongObjectType, psycopg.errors.InsufficientPrivilege):  # a foreign table; a few columns
+            driver.execute("ROLLBACK TO SAVEPOINT unlocked")
+            return False
+        driver.execute("RELEASE SAVEPOINT unlocked")
+        return True
 
     def probe(self, connection: Connection, source: Source) -> Hashable | None:
         """Return the snapshot, when that says for certain that nothing was committed since.

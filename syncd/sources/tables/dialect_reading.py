@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult
 
-    from syncd.sources.tables.base import Column, Row, TableReading
+    from syncd.sources.tables.base import ChangeAware, Column, Row, TableReading
     from syncd.sources.tables.dialect_base import Dialect, Selected
 
 BATCH_ROWS = 5_000
@@ -162,6 +162,11 @@ class SqlReading:
         self.key_position = key_position
         self.result: CursorResult[Any] | None = None  # of the statement, once it was sent
         self._conversions = [(n, one.convert) for n, one in enumerate(selected) if one.convert]
+
+    @property
+    def changes(self) -> ChangeAware | None:
+        """What the database tells of changes besides the rows; None where it tells nothing."""
+        return self._dialect.changes(self.key_position)
 
     def batches(self) -> Iterator[Sequence[Row]]:
         """See ``TableReading.batches``."""

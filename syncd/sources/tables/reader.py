@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from syncd.errors import SyncdError
 from syncd.model import TableVersion
 from syncd.sources.tables import guard
-from syncd.sources.tables.publish import KnownObject, part_of, publish
+from syncd.sources.tables.incremental import ChangesUntoldError, Follower, contents
+from syncd.sources.tables.parts import MOST_TIMES, TARGET_ROWS
+from syncd.sources.tables.publish import KnownObject, Publisher, part_of
 from syncd.sources.tables.publish_csv import publish_csv
 from syncd.sources.tables.schema import compare, finds_images_alike, schema_json
 from syncd.sources.tables.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
     from datetime import datetime
 
-    from syncd.model import KnownTable, RowImage, TableObject
+    from syncd.model import KnownTable, RowImage
     from syncd.sources.base import Inventory
     from syncd.sources.settings import DatabaseTableSettings
-    from syncd.sources.tables.base import TableDatabase, TableReading
+    from syncd.sources.tables.base import ChangeAware, TableDatabase, TableReading
     from syncd.sources.tables.publish import Published
 
 T = TypeVar("T")
@@ -69,6 +71,9 @@ class TableReader:
     ) -> None:
         self._settings, self._database, self._inventory, self._stopped = settings, database, inventory, stopped
         self._spool = Spool(settings.spool_dir)
+        self._follower = Follower(
+            settings.name, whole_seconds=settings.full_read_seconds, most_rows=MOST_TIMES * TARGET_ROWS
+        )
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"syncd-table-{settings.name}")
         self._job: Future[bool] | None = None
         self._token: Hashable | None = None  # of the version accepted last
@@ -128,10 +133,12 @@ class TableReader:
         if token is not None and token == self._token and known is not None and not rewrite and self._has_rows(known):
             return False
         try:
-            return self._read_anew(loop, known, rewrite, token, now, reason)
-        except SyncdError as error:
-            if isinstance(error, HeldVersionError):
-                self._refused = _Refused(token, error)
+            try:
+                return self._read_anew(loop, known, rewrite, token, now, reason)
+            except ChangesUntoldError:  # its transaction is over
+                return self._read_anew(loop, known, rewrite, token, now, reason)
+        except HeldVersionError as error:
+            self._refused = _Refused(token, error)
             raise
 
     def _read_anew(
@@ -148,7 +155,7 @@ class TableReader:
             columns = schema_json(self._settings.name, reading.columns, self._settings.key, 0)
             self._agree_to_columns(known, reading, columns)
             _wait_for(loop, self._inventory.begin_rows(self._settings.name))
-            published = self._publish(loop, reading, known, rewrite)
+            published = self._publish(loop, reading, known, rewrite, now)
             column_count = len(reading.columns)
         self._agree_to_rows(known, published, columns)
         version = TableVersion(
@@ -163,15 +170,17 @@ class TableReader:
         changed = self._changed_parts(known, published)
         _wait_for(loop, self._inventory.record_table(version, changed_parts=changed))
         self._token, self._refused, self._shown, self._approved = token, None, None, None
+        self._follower.accept()
         self._rewrite -= rewrite
         self._note_bodies(self._inventory.known_table(self._settings.name))
         self.figures = {
             "rows": published.rows,
+            "rows_read": published.rows if self._settings.as_csv else self._follower.rows_read,
             "parts": len(published.objects),
             "parts_changed": len(published.changed) + len(published.gone),
             "duration_s": round(time.monotonic() - began_s, 3),
         }
-        return known is None or _contents(published.objects) != _contents(one.object for one in known.objects)
+        return known is None or contents(published.objects) != contents(one.object for one in known.objects)
 
     def _has_rows(self, known: KnownTable) -> bool:
         """Return whether it is known which image each row names, as far as that is wanted."""
@@ -198,23 +207,29 @@ class TableReader:
         return lost | (self._rewrite & self._bodies.keys())
 
     def _publish(
-        self, loop: asyncio.AbstractEventLoop, reading: TableReading, known: KnownTable | None, rewrite: set[str]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reading: TableReading,
+        known: KnownTable | None,
+        rewrite: set[str],
+        now: datetime,
     ) -> Published:
         def tell(rows: Sequence[RowImage]) -> None:
             _wait_for(loop, self._inventory.add_rows(self._settings.name, rows))
 
-        objects = known.objects if known is not None and self._has_rows(known) else ()
-        return (publish_csv if self._settings.as_csv else publish)(
-            reading,
-            name=self._settings.name,
-            image_column=self._settings.image,
-            known={
-                one.object.key: KnownObject(published=one.object, rewrite=one.object.key in rewrite) for one in objects
-            },
-            spool=self._spool,
-            stopped=self._stopped,
-            on_rows=tell if self._settings.keeps_rows else None,
-        )
+        objects = [one.object for one in known.objects] if known is not None and self._has_rows(known) else []
+        how: dict[str, Any] = {
+            "name": self._settings.name,
+            "image_column": self._settings.image,
+            "known": {one.key: KnownObject(published=one, rewrite=one.key in rewrite) for one in objects},
+            "spool": self._spool,
+            "stopped": self._stopped,
+            "on_rows": tell if self._settings.keeps_rows else None,
+        }
+        if self._settings.as_csv:
+            return publish_csv(reading, **how)
+        followed = objects if objects and not rewrite else None
+        return self._follower.publish(reading, _changes_in(reading), Publisher(**how), known=followed, now=now)
 
     def _agree_to_columns(self, known: KnownTable | None, reading: TableReading, columns: bytes) -> None:
         change = compare(known.schema if known is not None else "", reading.columns, self._settings.key)
@@ -242,8 +257,10 @@ class TableReader:
         return self._approved is not None and self._approved.rows is not None
 
 
-def _contents(objects: Iterable[TableObject]) -> set[tuple[str, bytes]]:
-    return {(one.key, one.fingerprint.sha256) for one in objects}
+def _changes_in(reading: TableReading) -> ChangeAware | None:
+    """Return what the database tells of changes besides the rows, if it does."""
+    changes: ChangeAware | None = getattr(reading, "changes", None)
+    return changes
 
 
 def _wait_for(loop: asyncio.AbstractEventLoop, doing: Coroutine[Any, Any, T]) -> T:
