@@ -49,22 +49,31 @@ class Gate:
     Args:
         journal: What is staged, and what rows name.
         tables: Those to compare.
+        others: Names of the tables that are not compared.
         spool: For the lists of what does not fit.
         clock: The time now, in UTC.
     """
 
     def __init__(
-        self, *, journal: Journal, tables: Sequence[ClosedTable], spool: Spool, clock: Callable[[], datetime]
+        self,
+        *,
+        journal: Journal,
+        tables: Sequence[ClosedTable],
+        others: Sequence[str] = (),
+        spool: Spool,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._journal, self._tables, self._spool, self._clock = journal, tables, spool, clock
+        self._journal, self._tables, self._others, self._spool, self._clock = journal, tables, others, spool, clock
         self._unfit_since: dict[str, datetime] = {}
         self._lost: set[str] = set()  # keys of lists whose bodies are gone
         self.pairings: Mapping[str, Pairing] = {}
         self.facts: ClosureFacts | None = None
 
-    def forget(self) -> None:
-        """What is staged may be another than the last comparison saw: believe nothing of it."""
+    async def begin(self) -> None:
+        """Believe nothing of what is staged, and take back the lists of tables that are compared no more."""
         self.facts = None
+        for name in self._others:
+            await self._withdraw(closure.key_of(name))
 
     async def check(self, staged_at: int) -> None:
         """Compare what is staged; nothing may be staged meanwhile.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 IMAGES = "images/"  # keys of image files begin with it
 TABLES = "tables/"  # keys of table files begin with it
+CLOSURE_LIST = "_closure.json"  # below tables/NAME/: what of the table does not fit, which syncd itself writes
 
 SHA256_BYTES = 32
 MAX_KEY_BYTES = 1024  # of the whole path on the branch, prefix included (source: lakeFS, pkg/graveler/validate.go)

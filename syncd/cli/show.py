@@ -93,6 +93,9 @@ def closure(tables: Sequence[Mapping[str, Any]]) -> None:
     if not tables:
         say("no table has rows to compare with images")
     for table in tables:
+        if not table["read"]:
+            say(f"{table['table']}: it has not been read yet; syncd status says why")
+            continue
         fits = not (table["missing"] or table["orphaned"])
         said = (
             "rows and images fit"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from syncd.journal import closure_sql as sql
 from syncd.journal import table_rows
-from syncd.model import TABLES
+from syncd.model import CLOSURE_LIST, TABLES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,7 +46,7 @@ class Listed:
 
 def key_of(table: str) -> str:
     """Return the key of the object that says what of a table does not fit."""
-    return f"{TABLES}{table}/_closure.json"
+    return f"{TABLES}{table}/{CLOSURE_LIST}"
 
 
 def check(connection: sqlite3.Connection, tables: Sequence[str]) -> dict[str, Pairing]:

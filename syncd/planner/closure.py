@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from syncd.planner.facts import Facts, Policies
+    from syncd.planner.facts import ClosureFacts, Facts, Policies
 
 
 def check_needed(facts: Facts, policies: Policies, now: datetime, *, more_to_stage: bool) -> bool:
@@ -28,14 +28,36 @@ def check_needed(facts: Facts, policies: Policies, now: datetime, *, more_to_sta
 
 
 def why_held(facts: Facts, policies: Policies) -> str:
-    """Return what does not fit and so keeps everything from being published, or ""; the newest check is believed."""
+    """Return what does not fit and so keeps everything from being published, or ""; the newest check is believed.
+
+    But for one that will be made anew before anything is published: then nothing is known, and the moment when a
+    snapshot is due is one to wake up for.
+    """
     if not policies.checks_closure or facts.closure is None or not facts.uncommitted:
         return ""
-    return facts.closure.held
+    return "" if _checked_next(facts, facts.closure) else facts.closure.held
+
+
+def _checked_next(facts: Facts, checked: ClosureFacts) -> bool:
+    """Return whether more was staged since a check, and all is staged: :func:`check_needed` asks for the next one."""
+    unstaged = facts.due_puts or facts.due_deletes or facts.tables_under_way or facts.uncertain
+    return checked.staged_at != facts.staged_at and not unstaged
 
 
 def overdue(facts: Facts, policies: Policies, now: datetime) -> str:
-    """Return the same once the missing half has been waited for long enough for a person to be told, else ""."""
-    if facts.closure is None or now < facts.closure.alert_at:
+    """Return the same once the missing half has been waited for long enough for a person to be told, else "".
+
+    A call that waits is not refused for what was found before it: the missing half may have come since.
+    """
+    if facts.closure is None or now < facts.closure.alert_at or _mending(facts, facts.closure):
         return ""
     return why_held(facts, policies)
+
+
+def _mending(facts: Facts, checked: ClosureFacts) -> bool:
+    """Return whether a call waits for something that the newest check has not seen."""
+    if not facts.requests:
+        return False
+    newest = max(request.revision for request in facts.requests)
+    on_its_way = any(change.revision <= newest for change in (*facts.due_puts, *facts.due_deletes))
+    return on_its_way or bool(facts.tables_under_way) or checked.staged_at != facts.staged_at

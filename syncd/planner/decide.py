@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from syncd.planner.facts import Action, Facts, Policies, RequestFacts
 
 
+_HALF = "something of a table, or of an upload that failed, is not on the branch yet; syncd status says what and why"
+
+
 def decide(facts: Facts, policies: Policies, now: datetime) -> Plan:
     """Return the plan for these facts at this time.
 
@@ -113,6 +116,8 @@ class _Situation:
         staged = [request for request in served if self._staged_for(request)]
         if not self.facts.uncommitted and not self.facts.uncertain:
             answers += [Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it") for r in staged]
+        elif self.batch is None and (self.facts.tables_under_way or self.facts.uncertain):
+            answers += [Answer(request_id=r.id, held=_HALF, reason="its time has run out") for r in served if r.expired]
         elif self._unpaired:  # there is no snapshot without what does not fit, even for who would take one
             given_up = [request for request in staged if request.expired or self.hold]
             answers += [
@@ -135,9 +140,14 @@ class _Situation:
     def _unpaired(self) -> str:
         return closure.why_held(self.facts, self.policies)
 
+    @property
+    def _compared_before(self) -> bool:
+        """Return whether more was staged since rows and images were compared: they may fit by now."""
+        return self.facts.closure is not None and self.facts.closure.staged_at != self.facts.staged_at
+
     def _moments(self, due: commit_policy.Due | None) -> Iterator[datetime | None]:
         """Yield when something may be decided anew by the passing of time alone."""
-        if not self._unpaired:
+        if not self._unpaired or self._compared_before:
             yield due.at if due is not None else None
         elif self.facts.closure is not None and self.facts.closure.alert_at > self.now:
             yield self.facts.closure.alert_at

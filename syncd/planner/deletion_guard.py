@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.model import IMAGES, source_of
+from syncd.model import CLOSURE_LIST, IMAGES, TABLES, source_of
 
 if TYPE_CHECKING:
     from syncd.model import PendingChange
@@ -30,6 +30,8 @@ def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
 
 def _why_held(key: str, facts: Facts) -> str:
     owner = source_of(key)
+    if key == f"{TABLES}{owner}/{CLOSURE_LIST}":
+        return ""  # syncd's own word: no source shows its absence
     for source in facts.sources:
         if source.name == owner and not source.complete:
             cause = source.reason or "it has not been listed completely yet"

@@ -40,6 +40,7 @@ def _report(connection: sqlite3.Connection, table: str, judge: Callable[[str], V
     found = closure.listed(connection, table, limit)
     return {
         "table": table,
+        "read": table in closure.check(connection, [table]),
         "missing": found.pairing.missing,
         "orphaned": found.pairing.orphaned,
         "rows": [

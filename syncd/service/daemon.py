@@ -85,7 +85,7 @@ class Daemon:
         match action:
             case Prepare():
                 await engine.preparation.prepare()
-                engine.gate.forget()
+                await engine.gate.begin()
                 self._prepared = True
             case Resume():
                 with self.live.doing(Activity.COMMITTING):

@@ -135,7 +135,8 @@ def _csv_as_database(
 def make_gate(settings: Settings, journal: Journal, clock: Callable[[], datetime]) -> Gate:
     """Return what compares rows and images before each snapshot."""
     spool = Spool(settings.service.state_dir / SPOOL / "_closure")
-    return Gate(journal=journal, tables=compared_tables(settings), spool=spool, clock=clock)
+    others = [table.name for table in settings.tables if not _compares(table)]
+    return Gate(journal=journal, tables=compared_tables(settings), others=others, spool=spool, clock=clock)
 
 
 def compared_tables(settings: Settings) -> list[ClosedTable]:

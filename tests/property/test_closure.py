@@ -293,7 +293,7 @@ class ClosureMachine(RuleBasedStateMachine):
             seen = {key: fingerprint(content).sha256 for key, (content, _) in contents.items()}
             differ = {key for key in own | seen.keys() if self.staged.get(key) != seen.get(key)}
             differ |= self.uncertain & (own | seen.keys())
-            unstaged |= differ
+            unstaged |= differ if name in self.rows else {key for key in differ if key.startswith(f"tables/{name}/")}
             assert {found.object.key for found in known.objects if found.staged} == seen.keys() - differ
             held = [seen_rows for key, (_, seen_rows) in contents.items() if key not in differ]
             if not differ:

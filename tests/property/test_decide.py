@@ -9,7 +9,7 @@ from hypothesis import given
 from syncd.planner.backoff import LONGEST, retry_at
 from syncd.planner.batching import next_batch
 from syncd.planner.decide import decide
-from syncd.planner.facts import Answer, Facts, Plan, Policies, Publish, Stage
+from syncd.planner.facts import Answer, CheckClosure, Facts, Plan, Policies, Publish, Stage
 from tests.support.planning import NOW, any_facts, any_policies, due, failures
 
 
@@ -73,7 +73,8 @@ def test_held_deletions_do_not_stop_uploads(facts: Facts, policies: Policies) ->
     """P5: additions flow while deletions wait."""
     held = replace(facts, failure=None, prepared=True, open_snapshot=False, live_images=0)
     plan = decide(held, policies, NOW)
-    if held.due_puts and not published(plan):
+    compared = any(isinstance(action, CheckClosure) for action in plan.actions)  # a step towards a snapshot, as it is
+    if held.due_puts and not published(plan) and not compared:
         assert staged(plan)[0].puts
 
 

@@ -21,12 +21,13 @@ from syncd.committer import Committer
 from syncd.gate import ClosedTable, Gate
 from syncd.journal import Journal, snapshots
 from syncd.model import RowImage, Snapshot
-from syncd.planner.facts import Policies
+from syncd.planner.facts import Plan, Policies
 from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
 from syncd.service.requests import SnapshotAnswer, SnapshotRequests
+from syncd.service.waiting import RESTLESS_S
 from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.tables.spool import Spool
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
@@ -36,6 +37,7 @@ from tests.support.planning import policies, seconds
 from tests.support.table_versions import table_object, table_version
 
 WAIT = timedelta(seconds=600)  # how long the missing half is waited for in silence
+MOST_IN_VAIN = 10
 
 
 class PretendedFolder:
@@ -307,15 +309,33 @@ class World:
     def pass_time(self, span: float) -> None:
         self.now += seconds(span)
 
-    async def turn(self) -> None:
-        """Let the loop decide and act once."""
-        await self.daemon._turn()
+    async def turn(self) -> Plan | None:
+        """Let the loop decide and act once; return what it decided, None if that failed."""
+        return await self.daemon._turn()
 
-    async def settle(self, turns: int = 60) -> None:
-        """Let everything work, look, read, and turn until the loop has nothing to do, long after the last change."""
+    async def rest(self, turns: int = 300) -> None:
+        """Turn until nothing more comes of it; time passes only as far as the loop would sleep."""
+        in_vain = 0  # turns in a row for a moment that has come, while something else holds it back
+        for _ in range(turns):
+            plan = await self.turn()
+            if plan is None or plan.actions:
+                in_vain = 0
+                continue
+            if plan.wake_at is None or in_vain == MOST_IN_VAIN:
+                return
+            in_vain = 0 if plan.wake_at > self.now else in_vain + 1
+            self.now = max(self.now + seconds(RESTLESS_S), plan.wake_at)
+        raise AssertionError(f"it does not come to rest: {self.daemon.live.why}, {self.daemon.failure}")
+
+    async def see_all(self) -> None:
+        """Record what the folder and all tables hold now."""
         await self.look()
         for name in self.tables:
             await self.read(name)
+
+    async def settle(self, turns: int = 60) -> None:
+        """Let everything work, look, read, and turn until the loop has nothing to do, long after the last change."""
+        await self.see_all()
         for _ in range(turns):
             self.pass_time(4000)
             await self.turn()

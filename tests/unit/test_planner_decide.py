@@ -326,3 +326,34 @@ def test_a_call_is_told_what_does_not_fit_once_waiting_is_over(expired, alert_in
 def test_nothing_is_held_for_closure_when_nothing_waits():
     plan = decide(facts(closure=compared("x", alert_in=0)), policies(checks_closure=True), NOW)
     assert (plan.actions, plan.hold) == ((), "")
+
+
+@pytest.mark.parametrize("stuck", [{"tables_under_way": 1}, {"uncertain": 1}])
+def test_a_call_whose_time_has_run_out_is_told_of_a_table_that_cannot_be_staged(stuck):
+    """P8: lakeFS has refused a part of it, say; while something can be staged that is done instead."""
+    call = RequestFacts(id=1, revision=5, allow_held=False, expired=True)
+    known = facts(uncommitted=3, waiting_since=ago(9), requests=(call,), **stuck)
+    (answer,) = decide(known, policies(), NOW).actions
+    assert "not on the branch yet" in answer.held
+    assert decide(facts(requests=(request(),), uncommitted=3, **stuck), policies(), NOW).actions == ()
+
+
+def test_a_list_of_what_does_not_fit_is_withdrawn_although_its_table_cannot_be_read():
+    unread = LABELS.__class__(name="labels", complete=False, settling=0)
+    gone = delete("tables/labels/_closure.json")
+    plan = decide(facts(sources=(IMAGES, unread), due_deletes=(gone,)), policies(), NOW)
+    assert plan.actions[0].deletes == (gone,)
+
+
+def test_the_loop_wakes_for_a_comparison_that_may_fit_by_now():
+    """While something else holds deletions back: what was staged since may be the missing half."""
+    known = facts(
+        uncommitted=3,
+        waiting_since=ago(9),
+        last_change_at=ago(1),
+        staged_at=8,
+        live_images=0,
+        due_deletes=(delete(),),
+        closure=compared("labels: 1 row without its image", alert_in=0),
+    )
+    assert decide(known, policies(checks_closure=True), NOW).wake_at == ago(1) + seconds(30)
