@@ -2,4 +2,5 @@
 
 from syncd.cli.app import main
 
-main()
+if __name__ == "__main__":  # not in a process that one of ours starts
+    main()

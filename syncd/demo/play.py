@@ -9,11 +9,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from syncd.demo import daemon, digits, witness
+from syncd.demo import daemon, digits
 from syncd.demo.place import REPOSITORY, Place, open_place
 from syncd.demo.script import Dataset
 from syncd.demo.story import secret_file
-from syncd.demo.witness import Address
+from syncd.demo.witness import Address, Witness, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,16 +103,17 @@ class _Acts:
     def compare(self, log: Sequence[Mapping[str, Any]]) -> bool:
         """Read every snapshot of the log back, also one that was made in the middle of a step."""
         self._story.compares()
-        address, step, agreed = self.address(), 1, True
-        for tag in [snapshot["tag"] for snapshot in reversed(log)]:
-            last_of_step = tag in self.tags
-            states = self._states[step : step + 1] if last_of_step else self._states[step - 1 : step + 1]
-            with self._story.busy(f"reading {tag}"):
-                found = witness.read(address, tag)
-            faults = witness.differences(found, states)
-            agreed = agreed and not faults
-            self._story.verdict(tag, found, faults, between=not last_of_step)
-            step += last_of_step
+        step, agreed = 1, True
+        with Witness(self.address()) as outsider:
+            for tag in [snapshot["tag"] for snapshot in reversed(log)]:
+                last_of_step = tag in self.tags
+                states = self._states[step : step + 1] if last_of_step else self._states[step - 1 : step + 1]
+                with self._story.busy(f"reading {tag}"):
+                    found = outsider.read(tag)
+                faults = differences(found, states)
+                agreed = agreed and not faults
+                self._story.verdict(tag, found, faults, between=not last_of_step)
+                step += last_of_step
         return agreed and step == len(self._states)
 
     def address(self) -> Address:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
@@ -18,7 +21,8 @@ from syncd.demo.rows import ROWS, TABLE, as_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-READERS = 8
+PROCESSES = 2
+READERS = 4  # threads of each
 _NO_ENVIRONMENT = {  # botocore's (config file's name, environment variable, default, conversion)
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -36,20 +40,40 @@ class Address:
     repository: str
 
 
-def read(address: Address, tag: str) -> dict[str, bytes]:
-    """Return every object of a tag: its path below the tag, and its bytes."""
-    client = _client(address)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=address.repository, Prefix=f"{tag}/")
-    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+class Witness:
+    """Reads snapshots, in processes of its own: boto3 keeps one processor busy for each; a context manager."""
 
-    def fetch(key: str) -> bytes:
-        body: bytes = client.get_object(Bucket=address.repository, Key=key)["Body"].read()
-        return body
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._processes = ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"))
 
-    with ThreadPoolExecutor(READERS) as readers:
-        bodies = list(readers.map(fetch, keys))
-    client.close()
-    return with_rows({key.removeprefix(f"{tag}/"): body for key, body in zip(keys, bodies, strict=True)})
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._processes.shutdown(cancel_futures=True)
+
+    def read(self, tag: str) -> dict[str, bytes]:
+        """Return every object of a tag: its path below the tag, and its bytes."""
+        with closing(_client(self._address)) as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._address.repository, Prefix=f"{tag}/")
+            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        shares = [keys[start::PROCESSES] for start in range(PROCESSES)]
+        found: dict[str, bytes] = {}
+        for share, bodies in zip(shares, self._processes.map(_fetch, repeat(self._address), shares), strict=True):
+            found |= zip(share, bodies, strict=True)
+        return with_rows({key.removeprefix(f"{tag}/"): body for key, body in found.items()})
+
+
+def _fetch(address: Address, keys: Sequence[str]) -> list[bytes]:
+    """Return the bytes of some objects; the work of one process."""
+    with closing(_client(address)) as client, ThreadPoolExecutor(READERS) as readers:
+
+        def fetch(key: str) -> bytes:
+            body: bytes = client.get_object(Bucket=address.repository, Key=key)["Body"].read()
+            return body
+
+        return list(readers.map(fetch, keys))
 
 
 def with_rows(found: Mapping[str, bytes]) -> dict[str, bytes]:
