@@ -63,6 +63,7 @@ class FolderSource:
         self._progress = Progress()
         self._session: Session | None = None
         self._unavailable: SourceUnavailableError | None = None
+        self._lost = ""  # why the root was given up, until it is looked for again
         self._asked = self._looked = 0  # looks at the root that barriers asked for; the newest of these that is done
 
     @property
@@ -118,6 +119,8 @@ class FolderSource:
         scans = session.looking.scans if session is not None else None
         if self._unavailable is not None:
             reason = str(self._unavailable)
+        elif session is None and self._lost:
+            reason = self._lost
         else:
             reason = "" if scans is not None and scans.complete else "the folder is being listed for the first time"
         return SourceHealth(
@@ -186,6 +189,7 @@ class FolderSource:
         try:
             await self._session.run()
         except SourceUnavailableError as error:
+            self._lost = str(error)
             log.warning("source_lost", source=NAME, why=error.fact)
         finally:
             self._session = None

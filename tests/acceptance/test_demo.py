@@ -15,7 +15,8 @@ import pytest
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
 SYNCD = Path(sys.executable).with_name("syncd")
-MOST_SECONDS = 60
+MOST_SECONDS = 60  # on a machine that does the reference work in the reference time
+REFERENCE_SECONDS = 0.25  # of a processor of some 3 GHz that has nothing else to do
 
 
 @pytest.fixture
@@ -43,8 +44,16 @@ def left_running(directory: Path) -> list[str]:
     return found
 
 
+def reference_seconds() -> float:
+    """What a fixed piece of work takes just now: seconds alone say nothing on a machine shared with others."""
+    started = time.perf_counter()
+    sum(number * number for number in range(3_000_000))
+    return time.perf_counter() - started
+
+
 def test_the_demo_agrees_in_under_a_minute_and_leaves_nothing(tmp_path, environment):
     """P1, P2: every snapshot, read back with boto3, is byte for byte what the folder held."""
+    before_s = reference_seconds()
     started = time.monotonic()
     done = subprocess.run([SYNCD, "demo"], capture_output=True, text=True, check=False, env=environment, timeout=240)
     took_s = time.monotonic() - started
@@ -52,7 +61,9 @@ def test_the_demo_agrees_in_under_a_minute_and_leaves_nothing(tmp_path, environm
     assert len(re.findall(r"files, [\d,]+ bytes: identical", done.stdout)) >= 4
     assert "DIFFERENT" not in done.stdout
     assert "1,797 images" in done.stdout
-    assert took_s < MOST_SECONDS
+    slower = max(1.0, (before_s + reference_seconds()) / 2 / REFERENCE_SECONDS)
+    print(f"the demo took {took_s:.1f} s on a machine {slower:.2f} times slower than the reference")  # noqa: T201
+    assert took_s < MOST_SECONDS * slower
     assert list((tmp_path / "tmp").iterdir()) == []
     assert left_running(tmp_path) == []
 

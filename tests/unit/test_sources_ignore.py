@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sources.folder import verdict
+from syncd.sources.folder import verdicts
 from syncd.sources.ignore import BadPatternError, Rules
 from syncd.sources.settings import FolderSettings
 from syncd.sources.temporary_names import temporary_file
@@ -100,5 +100,5 @@ def test_directories_that_are_left_out_are_not_entered() -> None:
 def test_explain_reads_the_folders_own_patterns(tmp_path: Path) -> None:
     write(tmp_path / ".syncdignore", b"\xef\xbb\xbf*.bad.jpg\r\n")
     settings = FolderSettings(root=tmp_path, include=IMAGES)
-    assert verdict(settings, "x.bad.jpg").rule == '.syncdignore line 1: "*.bad.jpg"'
-    assert verdict(settings, "x.jpg").kept
+    assert verdicts(settings)("x.bad.jpg").rule == '.syncdignore line 1: "*.bad.jpg"'
+    assert verdicts(settings)("x.jpg").kept
