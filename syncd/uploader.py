@@ -204,6 +204,7 @@ class Uploader:
                 refused=not changing,
                 changing=changing,
                 retry_at=retry_at,
+                offered=_content(change),
             )
         )
         if changing:
@@ -261,7 +262,12 @@ class _Run:
             sha256=change.staged if known else UNKNOWN,
             size_bytes=change.staged_bytes if known else None,
             sent=False,
+            offered=_content(change),
         )
+
+
+def _content(change: PendingChange) -> bytes | None:
+    return None if change.fingerprint is None else change.fingerprint.sha256
 
 
 def _source_and_path(key: str) -> tuple[str, str]:

@@ -106,7 +106,7 @@ class Journal:
             return tables.known(connection, name)
 
     def seen_sha256(self, key: str) -> bytes | None:
-        """Return the SHA-256 of a key as last observed; None where it is absent."""
+        """See ``Inventory.seen_sha256``."""
         with one_read(self._database.reader()) as connection:
             found = pictures.entry(connection, key)
         return None if found is None else found.seen

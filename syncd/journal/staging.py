@@ -32,6 +32,7 @@ class Staged:
     refused: bool = False  # lakeFS did not take this object
     changing: bool = False  # its file is not what was observed any more
     retry_at: datetime | None = None  # not offered again before
+    offered: bytes | None = UNKNOWN  # the content this is said of: a pause is not for what was seen since; b"": any
 
 
 _DUE = """
@@ -56,10 +57,11 @@ UPDATE entry SET
     waiting_since = CASE WHEN seen_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :now) END,
     attempts = CASE WHEN :refused THEN attempts + 1 ELSE 0 END,
-    not_before = coalesce(:retry_at, 0), changing = :changing
+    not_before = CASE WHEN {meant} THEN coalesce(:retry_at, 0) ELSE not_before END,
+    changing = CASE WHEN {meant} THEN :changing ELSE changing END
 WHERE directory = :directory AND name = :name
   AND coalesce(seen_sha256, :sha256, committed_sha256) IS NOT NULL
-"""
+""".format(meant="(:offered IS x'' OR seen_sha256 IS :offered)")
 
 _GONE = """
 DELETE FROM entry WHERE directory = :directory AND name = :name
@@ -138,6 +140,7 @@ def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: date
             "sent": outcome.sent,
             "refused": outcome.refused,
             "changing": outcome.changing,
+            "offered": outcome.offered,
             "retry_at": outcome.retry_at and to_seconds(outcome.retry_at),
             "now": to_seconds(now),
         }

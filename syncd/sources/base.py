@@ -38,6 +38,9 @@ class Inventory(Protocol):
     def known_directories(self, below: str) -> Iterator[str]:
         """Yield each directory (with its trailing "/") at or below this one that directly holds a live key."""
 
+    def seen_sha256(self, key: str) -> bytes | None:
+        """Return the SHA-256 of a key as last observed; None where it is absent. Reads, as the ``known_*`` methods."""
+
     async def record(self, observations: Sequence[Observation]) -> None:
         """Make the observations durable, in one transaction; returns once they are.
 

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 _STAYS = "The last good version stays"
 _RETRY_SECONDS = 0.25  # between tries of a barrier while the database does not answer, or a file is being written
+_SENT_SECONDS = 0.05  # between looks whether the version before is on the staging branch
 
 
 class DbTable:
@@ -47,6 +48,8 @@ class DbTable:
         clock: The time, time-zone-aware.
         rng: For the jitter of retries.
         listen: Starts to listen for notifications and returns what stops it; None: there are none.
+        sending_patience_s: How long a look waits for the version before to be sent, without seeing any of it go. A
+            newer version takes the place of what is being sent, so that looks in close order would starve it.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class DbTable:
         clock: Callable[[], datetime],
         rng: random.Random,
         listen: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
+        sending_patience_s: float = 10.0,
     ) -> None:
         self._settings, self._database, self._inventory = settings, database, inventory
-        self._clock, self._listen = clock, listen
+        self._clock, self._listen, self._sending_patience_s = clock, listen, sending_patience_s
         self._problems = ProblemBook(settings.name, inventory, clock)
         self._stopped = threading.Event()
         self._reader = TableReader(settings, database, inventory, stopped=self._stopped.is_set)
@@ -87,6 +91,7 @@ class DbTable:
             reason = "poll"
             while True:
                 self._wake.clear()
+                await self._let_it_be_sent(None)
                 await self._look(reason)
                 reason = "event" if await self._woken(self._pace.pause_s()) else "poll"
         finally:
@@ -101,6 +106,10 @@ class DbTable:
 
         A database that does not answer is asked again until the deadline.
         """
+        await self._let_it_be_sent(deadline)
+        return await self._barrier(deadline)
+
+    async def _barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         while True:
             await self._look("request")
             remaining_s = (deadline - self._clock()).total_seconds()
@@ -112,7 +121,7 @@ class DbTable:
         """See ``Source.scan_once``."""
         self._stopped.clear()
         try:
-            return await self.barrier(deadline)
+            return await self._barrier(deadline)
         finally:
             self._stopped.set()
             await self._reader.join()
@@ -163,6 +172,19 @@ class DbTable:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
         return self._wake.is_set()
+
+    async def _let_it_be_sent(self, deadline: datetime | None) -> None:
+        """Wait while what was read before is on its way to lakeFS, but not for a lakeFS that takes nothing."""
+        loop = asyncio.get_running_loop()
+        fewest, since_s = None, loop.time()
+        while (waiting := await asyncio.to_thread(self._reader.waiting)) and (
+            deadline is None or self._clock() < deadline
+        ):
+            if fewest is None or waiting < fewest:
+                fewest, since_s = waiting, loop.time()
+            elif loop.time() - since_s >= self._sending_patience_s:
+                return
+            await asyncio.sleep(_SENT_SECONDS)
 
     async def _look(self, reason: str) -> None:
         """Look at the table; a look that another caller began after this call is as good."""

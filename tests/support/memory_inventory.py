@@ -70,6 +70,11 @@ class MemoryInventory:
             found = sorted(at for at, names in self._names.items() if at.startswith(below) and names)
         return iter(found)
 
+    def seen_sha256(self, key: str) -> bytes | None:
+        with self._lock:
+            found = self.live.get(key)
+        return None if found is None or found.fingerprint is None else found.fingerprint.sha256
+
     async def record(self, observations: Sequence[Observation]) -> None:
         self._fail()
         with self._lock:

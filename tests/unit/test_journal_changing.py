@@ -54,3 +54,30 @@ async def test_a_refused_file_read_again_waits_all_the_same(journal: Journal) ->
     await journal.record([present(KEY, b"first", mtime_ns=2)])
 
     assert await journal.due(START, 10) == ((), ())
+
+
+@pytest.mark.parametrize("how", ["changing", "refused"])
+async def test_what_was_seen_since_does_not_wait_for_what_became_of_the_content_before(
+    journal: Journal, how: str
+) -> None:
+    """P2, P8: a table read anew while it is sent would wait each time, and be read anew before the pause is over."""
+    await journal.record([present(KEY, b"first")])
+    puts, _ = await journal.due(START, 10)
+    await journal.begin_batch(puts, START)
+    await journal.record([present(KEY, b"second")])
+    given_up = Staged(
+        key=KEY,
+        sha256=None,
+        size_bytes=None,
+        sent=False,
+        changing=how == "changing",
+        refused=how == "refused",
+        retry_at=START + timedelta(seconds=1),
+        offered=puts[0].fingerprint and puts[0].fingerprint.sha256,
+    )
+    await journal.finish_in_batch([given_up], START)
+
+    puts, _ = await journal.due(START, 10)
+    assert [change.key for change in puts] == [KEY]
+    assert await journal.read(staging.blocked_up_to, 10, 10) == []
+    assert (await journal.standing(count_up_to=1)).changing_revision is None

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from syncd.errors import SyncdError
+from syncd.model import TableVersion
 from syncd.sources.db_table import DbTable
 from syncd.sources.settings import DatabaseTableSettings
 from syncd.sources.tables.base import Column, Kind, Row, TableFaultError, TableUnavailableError
@@ -91,8 +92,15 @@ class World:
         self.settings = DatabaseTableSettings(**values | settings)
         self.source = self.restarted()
 
-    def restarted(self) -> DbTable:
-        self.source = DbTable(self.settings, self.database, self.inventory, clock=now, rng=random.Random(1))
+    def restarted(self, *, sending_patience_s: float = 0) -> DbTable:
+        self.source = DbTable(
+            self.settings,
+            self.database,
+            self.inventory,
+            clock=now,
+            rng=random.Random(1),
+            sending_patience_s=sending_patience_s,
+        )
         return self.source
 
     async def look(self, seconds: float = 0) -> list[str]:
@@ -255,6 +263,50 @@ async def test_a_body_that_is_lost_is_written_again(world: World) -> None:
     world.source.recheck(key)
     await world.look()
     assert world.body(key) == body
+
+
+async def test_a_version_can_be_sent_from_the_moment_it_is_recorded(world: World) -> None:
+    """Else the loop, quicker than the thread that read it, would give all of it up for a second."""
+    record, sent = world.inventory.record_table, []
+
+    async def record_and_send(version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
+        await record(version, changed_parts=changed_parts)
+        sent.extend(await asyncio.to_thread(lambda: [world.body(found.key) for found in version.objects]))
+
+    world.inventory.record_table = record_and_send
+    await world.look()
+    assert len(sent) == 2
+    world.database.rows = world.database.rows[:-1]
+    await world.look()
+    assert len(sent) == 4
+
+
+async def test_a_version_is_sent_before_the_next_one_takes_its_place(world: World) -> None:
+    """P8: else calls in close order would keep every version from being published."""
+    world.restarted(sending_patience_s=60)
+    await world.look()
+    staged: set[str] = set()
+    world.inventory.is_staged = lambda found: found.key in staged
+    world.database.rows = world.database.rows[:-1]
+
+    call = asyncio.create_task(world.look(60))
+    for key in world.keys:
+        await asyncio.sleep(0.2)
+        assert world.database.reads == 1
+        staged.add(key)
+    assert await call == []
+    assert world.inventory.known_table("labels").rows == 99
+
+
+async def test_a_version_that_cannot_be_sent_keeps_no_call_waiting(world: World) -> None:
+    world.restarted(sending_patience_s=0.2)
+    await world.look()
+    world.database.rows = world.database.rows[:-1]
+    assert await asyncio.wait_for(world.look(60), 30) == []
+    world.restarted(sending_patience_s=60)
+    world.database.rows = world.database.rows[:-1]
+    assert await asyncio.wait_for(world.look(0.1), 30) == []
+    assert world.inventory.known_table("labels").rows == 98
 
 
 async def test_every_rows_image_is_told_and_told_again_when_it_is_found_in_another_way(world: World) -> None:

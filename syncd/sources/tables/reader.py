@@ -81,7 +81,6 @@ class TableReader:
         self._shown: _Shown | None = None
         self._approved: _Shown | None = None
         self._rewrite: set[str] = set()  # keys whose bodies are written although they may be unchanged
-        self._bodies: dict[str, bytes] = {}  # key -> SHA-256, of the version accepted last
         self.has_version = False  # one is known, from this run or an earlier one
         self.figures: dict[str, Any] = {}  # of the read that ended last, for the log
 
@@ -105,15 +104,20 @@ class TableReader:
             await asyncio.to_thread(wait, [self._job])
 
     def open(self, key: str) -> BinaryIO:
-        """Open a body that waits to be sent.
+        """Open a body that waits to be sent; of a version that was just recorded, too. Blocks.
 
         Raises:
             FileNotFoundError: There is none, or not any more.
         """
-        sha256 = self._bodies.get(key)
+        sha256 = self._inventory.seen_sha256(key)
         if sha256 is None:
             raise FileNotFoundError(key)
         return self._spool.open(sha256)
+
+    def waiting(self) -> int:
+        """Return how many objects of the version accepted last are not on the staging branch yet. Blocks."""
+        known = self._inventory.known_table(self._settings.name)
+        return 0 if known is None else sum(not one.staged for one in known.objects)
 
     def rewrite(self, key: str) -> None:
         """Let the next look write this body anew."""
@@ -126,7 +130,7 @@ class TableReader:
     def _read(self, loop: asyncio.AbstractEventLoop, now: datetime, reason: str) -> bool:
         known = self._inventory.known_table(self._settings.name)
         self.has_version = known is not None
-        rewrite = self._note_bodies(known)
+        rewrite = self._keep_bodies(known)
         token = self._database.probe()
         if token is not None and self._refused is not None and token == self._refused.token:
             raise self._refused.error
@@ -172,7 +176,7 @@ class TableReader:
         self._token, self._refused, self._shown, self._approved = token, None, None, None
         self._follower.accept()
         self._rewrite -= rewrite
-        self._note_bodies(self._inventory.known_table(self._settings.name))
+        self._keep_bodies(self._inventory.known_table(self._settings.name))
         self.figures = {
             "rows": published.rows,
             "rows_read": published.rows if self._settings.as_csv else self._follower.rows_read,
@@ -197,14 +201,13 @@ class TableReader:
             changed |= {part_of(one.object.key) for one in known.objects}
         return sorted(changed)
 
-    def _note_bodies(self, known: KnownTable | None) -> set[str]:
+    def _keep_bodies(self, known: KnownTable | None) -> set[str]:
         """Keep the bodies that wait to be sent, and no others; return the keys of those that are needed and lost."""
         objects = known.objects if known is not None else ()
-        self._bodies = {one.object.key: one.object.fingerprint.sha256 for one in objects}
         waiting = {one.object.key: one.object.fingerprint.sha256 for one in objects if not one.staged}
         self._spool.sweep(waiting.values())
         lost = {key for key, sha256 in waiting.items() if not self._spool.holds(sha256)}
-        return lost | (self._rewrite & self._bodies.keys())
+        return lost | (self._rewrite & {one.object.key for one in objects})
 
     def _publish(
         self,
