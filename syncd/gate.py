@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 _AGAIN_AFTER_S = 5.0  # a comparison that did not fit is not repeated sooner while more is staged …
 _AGAIN_AFTER_TIMES = 20.0  # … nor before it has cost a twentieth of the time
+_IMAGES_STAY = timedelta(seconds=60)  # so long a table may take to be read again before more images are staged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class ClosedTable:
     """A table whose rows and images are compared."""
 
     name: str
-    holds: bool  # nothing is published while they do not fit
+    holds: bool = False  # nothing is published while they do not fit
+    excludes: bool = False  # only what fits is published, of both
     wait: timedelta  # how long the missing half is waited for before a person is told
 
 
@@ -52,6 +54,7 @@ class Gate:
         others: Names of the tables that are not compared.
         spool: For the lists of what does not fit.
         clock: The time now, in UTC.
+        read_again: Has a table read again, since the images its rows name came or went.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Gate:
         others: Sequence[str] = (),
         spool: Spool,
         clock: Callable[[], datetime],
+        read_again: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._read_again = read_again
         self._journal, self._tables, self._others, self._spool, self._clock = journal, tables, others, spool, clock
         self._unfit_since: dict[str, datetime] = {}
         self._lost: set[str] = set()  # keys of lists whose bodies are gone
@@ -82,22 +87,23 @@ class Gate:
             staged_at: Number of the newest batch, as the facts have it.
         """
         began_s, now = time.monotonic(), self._clock()
-        found = await self._journal.read(_check_if_staged, [table.name for table in self._tables])
+        found = await self._journal.read(_check_if_staged, self._tables)
         if found is None:
             return  # a table was read just now: its rows are not what a commit would hold
-        self.pairings = found
+        self.pairings = {name: one.told for name, one in found.items()}
         held, alerts, kept = [], [], set[bytes]()
+        read_again = [name for name, one in found.items() if one.misshown]
         for table in self._tables:
-            pairing = self.pairings.get(table.name)
-            kept |= await self._list(table, pairing)
-            if table.holds and (pairing is None or pairing):
-                since = self._unfit_since.setdefault(table.name, now)
-                held.append(_sentence(table.name, pairing))
-                alerts.append(since + table.wait)
+            kept |= await self._list(table, self.pairings.get(table.name))
+            if why := _why_held(table, found.get(table.name)):
+                held.append(why)
+                alerts.append(self._unfit_since.setdefault(table.name, now) + table.wait)
             else:
                 self._unfit_since.pop(table.name, None)
         await asyncio.to_thread(self._spool.sweep, kept)
-        if held and (self.facts is None or not self.facts.held):
+        for name in read_again:
+            self._read_again(name)
+        if len(held) > len(read_again) and (self.facts is None or not self.facts.held):
             log.warning("rows_and_images_do_not_fit", held=held)
         took_s = time.monotonic() - began_s
         self.facts = ClosureFacts(
@@ -105,6 +111,7 @@ class Gate:
             held="; ".join(held),
             alert_at=min(alerts, default=now),
             recheck_at=now + timedelta(seconds=max(_AGAIN_AFTER_S, _AGAIN_AFTER_TIMES * took_s)),
+            images_stay_until=now + _IMAGES_STAY if read_again else None,
         )
 
     def open(self, key: str) -> BinaryIO:
@@ -134,7 +141,8 @@ class Gate:
         if table.holds or not pairing:
             await self._withdraw(key)
             return set()
-        found = await self._journal.read(closure.listed, table.name, closure.MOST_LISTED)
+        listed = closure.excluded if table.excludes else closure.listed
+        found = await self._journal.read(listed, table.name, closure.MOST_LISTED)
         fingerprint = await asyncio.to_thread(self._spooled, closure.closure_json(table.name, found))
         await self._journal.record(
             [
@@ -160,10 +168,45 @@ class Gate:
             return self._spool.keep(path)
 
 
-def _check_if_staged(connection: sqlite3.Connection, tables: Sequence[str]) -> dict[str, Pairing] | None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a comparison found of one table."""
+
+    told: Pairing  # under exclude: what is left out; else what does not fit
+    misshown: bool = False  # under exclude: it leaves out other rows than those whose images are not staged
+    lingering: bool = False  # under exclude: images are staged that none of its rows names
+
+
+def _check_if_staged(connection: sqlite3.Connection, tables: Sequence[ClosedTable]) -> dict[str, _Found] | None:
+    """Compare, as of one moment; None while a table is half staged. A table that was never read is left out."""
     if pictures.standing(connection, count_up_to=1).unstaged_tables:
         return None
-    return closure.check(connection, tables)
+    compared = closure.check(connection, [table.name for table in tables])
+    found = {}
+    for table in tables:
+        pairing = compared.get(table.name)
+        if pairing is None:
+            continue
+        if table.excludes:
+            told = closure.excluded(connection, table.name, 0).pairing
+            misshown = bool(closure.misshown(connection, table.name))
+            found[table.name] = _Found(told, misshown, lingering=bool(pairing.orphaned))
+        else:
+            found[table.name] = _Found(pairing)
+    return found
+
+
+def _why_held(table: ClosedTable, found: _Found | None) -> str:
+    """Return why nothing may be published because of a table, or ""."""
+    if found is None:
+        return _sentence(table.name, None) if table.holds or table.excludes else ""
+    if table.holds and found.told:
+        return _sentence(table.name, found.told)
+    if found.misshown:
+        return f"{table.name}: images that its rows name came or went, and it is being read again"
+    if found.lingering:
+        return f"{table.name}: images that no row names any more are still on the staging branch"
+    return ""
 
 
 def _sentence(table: str, pairing: Pairing | None) -> str:

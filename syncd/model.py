@@ -80,7 +80,8 @@ class TableObject:
     key: str  # "tables/labels.csv", "tables/labels/part-….parquet"
     fingerprint: Fingerprint
     signature: Signature  # of the file it was read from; size alone for what syncd wrote itself
-    rows: int = 0  # that it holds
+    rows: int = 0  # of the source that it stands for
+    hidden: int = 0  # of these that it leaves out, since their images are not there
     rows_digest: bytes = b""  # of these rows, whatever their encoding; b"" where it holds none
 
 
@@ -91,6 +92,7 @@ class RowImage:
     row_key: str
     part: str  # which piece of the table holds the row: rows of a piece are compared with those it held before
     image: str | None  # key of the image, "images/cats/1.jpg"; None: the row names none
+    shown: bool = True  # False: what is published leaves the row out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,7 @@ class PendingChange:
     attempts: int = 0  # how often in a row lakeFS has refused it
     revision: int  # of the observation since which the two differ; observations are numbered as they come
     waiting_since: datetime  # when the source first differed from the newest snapshot
+    withheld: bool = False  # the source holds it, and no row names it: it is to leave the branch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

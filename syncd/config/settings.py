@@ -133,9 +133,7 @@ def _table_source(at: Loc, table: Mapping[str, Any]) -> Iterator[PairFault]:
 
 def _table_closure(at: Loc, table: Mapping[str, Any]) -> Iterator[PairFault]:
     closure = table.get("closure", "off")
-    if closure == "exclude":
-        yield (*at, "closure"), "is not supported by this version: use off, warn or hold", closure
-    elif closure in ("warn", "hold") and not table.get("image_column"):
+    if closure in ("warn", "hold", "exclude") and not table.get("image_column"):
         yield (*at, "closure"), "needs image_column, to know which image belongs to a row", closure
 
 

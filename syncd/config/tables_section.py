@@ -74,8 +74,9 @@ class TableSettings(Section):
     closure: Literal["off", "warn", "hold", "exclude"] = Field(
         default="warn",
         description="What to do when rows and images do not fit together. off: nothing. warn: publish, count and list"
-        " it in tables/NAME/_closure.json. hold: publish nothing new until they fit. Always off without image_column."
-        " exclude is not supported by this version.",
+        " it in tables/NAME/_closure.json. hold: publish nothing new until they fit. exclude: publish only what fits;"
+        " a row without its image, and an image without a row, come back by themselves once the other half is there. A"
+        " CSV file is published in the order of its keys then. Always off without image_column.",
     )
     closure_wait_seconds: values.Seconds = Field(
         default=600.0,

@@ -28,8 +28,8 @@ VALUES (:directory, :name, 0, :sha256, :size_bytes, :sha256, :size_bytes, 0, :no
 ON CONFLICT (directory, name) DO UPDATE SET
     staged_sha256 = :sha256, staged_bytes = :size_bytes,
     committed_sha256 = :sha256, committed_bytes = :size_bytes,
-    unstaged_since = CASE WHEN seen_sha256 IS :sha256 THEN NULL ELSE coalesce(unstaged_since, revision) END,
-    waiting_since = CASE WHEN seen_sha256 IS :sha256 THEN NULL ELSE coalesce(waiting_since, :now) END
+    unstaged_since = CASE WHEN wanted_sha256 IS :sha256 THEN NULL ELSE coalesce(unstaged_since, revision) END,
+    waiting_since = CASE WHEN wanted_sha256 IS :sha256 THEN NULL ELSE coalesce(waiting_since, :now) END
 """
 
 _UNCOMMITTED = """
@@ -101,8 +101,8 @@ def forget_branch(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM entry WHERE seen_sha256 IS NULL")
     connection.execute(
         "UPDATE entry SET staged_sha256 = NULL, staged_bytes = NULL, committed_sha256 = NULL,"
-        " committed_bytes = NULL, unstaged_since = coalesce(unstaged_since, revision),"
-        " waiting_since = coalesce(waiting_since, seen_at)"
+        " committed_bytes = NULL, unstaged_since = iif(withheld, NULL, coalesce(unstaged_since, revision)),"
+        " waiting_since = iif(withheld, NULL, coalesce(waiting_since, seen_at))"
     )
     closure.unpair(connection)
     connection.execute("DELETE FROM snapshot WHERE step IN ('begun', 'committed')")

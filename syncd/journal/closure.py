@@ -3,7 +3,8 @@
 Rows count as last read, images as staged: the two are the same as what a commit holds once all of a table is staged.
 What did not fit when they were last compared is in ``missing`` and ``orphaned``, and only what has changed since is
 looked at again; see ``closure_sql``. A table whose rows and images were never compared, or whose branch was given up,
-is compared as a whole until the next snapshot.
+is compared as a whole until the next snapshot. So is one under ``exclude`` that shows other rows than it is to show: of
+these, too, only what changed is looked at afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.journal import closure_sql as sql
-from syncd.journal import table_rows
+from syncd.journal import exclusion, table_rows
 from syncd.model import CLOSURE_LIST, TABLES
 
 if TYPE_CHECKING:
@@ -81,6 +82,25 @@ def listed(connection: sqlite3.Connection, table: str, limit: int) -> Listed:
     )
 
 
+def misshown(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Return the pieces of a table that show a row whose image is not there, or leave out one whose image is.
+
+    As a commit made now would hold rows and images. For tables under ``exclude``; empty where no rows are kept.
+    """
+    paired = dict(_kept(connection)).get(table)
+    if paired is None:
+        return set()
+    statement = sql.MISSHOWN if paired else sql.ALL_MISSHOWN.format(held="staged_sha256")
+    return {part for (part,) in connection.execute(statement, {"name": table})}
+
+
+def excluded(connection: sqlite3.Connection, table: str, limit: int) -> Listed:
+    """Return what is left out of a table under ``exclude``: rows without image, and images that are withheld."""
+    found = listed(connection, table, limit)
+    count, images = exclusion.withheld(connection, table, limit)
+    return Listed(pairing=Pairing(found.pairing.missing, count), rows=found.rows, images=tuple(images))
+
+
 def closure_json(table: str, found: Listed) -> bytes:
     """Return what is published of a comparison: the same bytes whenever the same rows and images do not fit."""
     rows, images = found.rows[:MOST_LISTED], found.images[:MOST_LISTED]
@@ -102,8 +122,11 @@ def closure_json(table: str, found: Listed) -> bytes:
 
 def take_over(connection: sqlite3.Connection) -> None:
     """What is staged is being committed: compare, and count from here on. Before the entries take it over."""
+    excluding = exclusion.effective(connection)
     for name, paired in _kept(connection):
-        if paired:
+        if name in excluding and misshown(connection, name):
+            _unpair(connection, name)
+        elif paired:
             _pair_changes(connection, name)
         else:
             _pair(connection, name, held="staged_sha256")
@@ -113,7 +136,9 @@ def pair_all(connection: sqlite3.Connection, table: str) -> None:
     """Compare all rows and all committed images of a table; its cost follows their number."""
     if table in dict(_kept(connection)):
         _unpair(connection, table)
-        _pair(connection, table, held="committed_sha256")
+        misshown_then = connection.execute(sql.ALL_MISSHOWN.format(held="committed_sha256"), {"name": table})
+        if table not in exclusion.effective(connection) or misshown_then.fetchone() is None:
+            _pair(connection, table, held="committed_sha256")
 
 
 def pair_every_table(connection: sqlite3.Connection) -> None:
@@ -129,6 +154,15 @@ def unpair(connection: sqlite3.Connection) -> None:
             _unpair(connection, name)
 
 
+def configure(connection: sqlite3.Connection, excluding: Collection[str]) -> None:
+    """Note which tables are under ``exclude`` by the configuration; those that are so newly are compared as a whole."""
+    before = exclusion.configured(connection)
+    for name, paired in _kept(connection):
+        if paired and name in excluding and name not in before:
+            _unpair(connection, name)
+    exclusion.configure(connection, excluding)
+
+
 def keep(connection: sqlite3.Connection, table: str) -> bool:
     """Keep the rows of a table from now on; return whether they were compared with the images before."""
     turned_on = "UPDATE table_state SET keeps_rows = 1 WHERE name = ? AND keeps_rows = 0"
@@ -139,9 +173,12 @@ def keep(connection: sqlite3.Connection, table: str) -> bool:
 
 def drop(connection: sqlite3.Connection, table: str) -> None:
     """Keep the rows of a table no more, and forget what there is of them."""
+    excludes = table in exclusion.effective(connection)
     _unpair(connection, table)
     table_rows.drop(connection, table)
     connection.execute("UPDATE table_state SET keeps_rows = 0 WHERE name = ? AND keeps_rows = 1", (table,))
+    if excludes:
+        exclusion.judge_all(connection)
 
 
 def forget(connection: sqlite3.Connection, keep_tables: Collection[str]) -> None:

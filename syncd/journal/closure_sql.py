@@ -18,7 +18,7 @@ _IMAGE_E = "e.directory >= 'images/' AND e.directory < 'images0'"
 
 _NAMES = "n.seen_image = {image} AND n.table_name = :name"  # of a row `n`, by the index table_row_image
 
-CHANGED = "(seen <> kept OR seen_image IS NOT kept_image)"
+CHANGED = "(seen <> kept OR seen_image IS NOT kept_image OR shown <> kept_shown)"
 
 # First what has changed itself, then all that it touches. The directory of an image that a row names is what remains
 # when its characters are trimmed off the right up to the last "/".
@@ -106,12 +106,27 @@ UPDATE table_state SET missing = missing + :missing, orphaned = orphaned + :orph
 """
 
 KEEP_ROWS = f"""
-UPDATE table_row INDEXED BY table_row_changed SET kept = 1, kept_image = seen_image
+UPDATE table_row INDEXED BY table_row_changed SET kept = 1, kept_image = seen_image, kept_shown = shown
 WHERE table_name = :name AND seen = 1 AND {CHANGED}
 """
 FORGET_ROWS = f"""
 DELETE FROM table_row INDEXED BY table_row_changed WHERE table_name = :name AND seen = 0 AND {CHANGED}
 """
+
+# A row `r` under ``exclude`` is to be shown just if its image is there.
+_DIRECTORY = "rtrim(r.seen_image, replace(r.seen_image, '/', ''))"
+_IS_MISSHOWN = f"""
+r.seen = 1 AND r.shown <> (r.seen_image IS NOT NULL AND EXISTS (
+    SELECT 1 FROM entry e WHERE e.directory = {_DIRECTORY} AND e.name = substr(r.seen_image, length({_DIRECTORY}) + 1)
+    AND {_IMAGE_E} AND e.{{held}} IS NOT NULL
+))
+"""
+MISSHOWN = f"""
+{_AFFECTED}
+SELECT DISTINCT r.part FROM affected_row a CROSS JOIN table_row r ON r.table_name = :name AND r.row_key = a.row_key
+WHERE {_IS_MISSHOWN.format(held="staged_sha256")}
+"""
+ALL_MISSHOWN = f"SELECT DISTINCT r.part FROM table_row r WHERE r.table_name = :name AND {_IS_MISSHOWN}"
 
 # Compared as a whole; {held} is the column that says which images are there. Images are walked, not rows: entries and
 # the index of the rows' images come in about the same order, and no image has to be taken apart.

@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from syncd.journal import adoption, observations, pictures, problems, snapshots, staging, table_rows, tables
+from syncd.journal import adoption, closure, observations, pictures, problems, snapshots, staging, table_rows, tables
 from syncd.journal.database import Database, copy, one_read, open_for_reading, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -110,6 +110,16 @@ class Journal:
         with one_read(self._database.reader()) as connection:
             found = pictures.entry(connection, key)
         return None if found is None else found.seen
+
+    def staged_images(self, keys: Collection[str]) -> set[str]:
+        """See ``Inventory.staged_images``."""
+        with one_read(self._database.reader()) as connection:
+            return staging.held(connection, keys)
+
+    def misshown_parts(self, name: str) -> set[str]:
+        """See ``Inventory.misshown_parts``."""
+        with one_read(self._database.reader()) as connection:
+            return closure.misshown(connection, name)
 
     async def begin_rows(self, name: str) -> None:
         """See ``Inventory.begin_rows``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from syncd.journal import exclusion
 from syncd.journal.rows import to_seconds
 from syncd.model import IMAGES, Signature, split_key
 
@@ -17,21 +18,21 @@ _SEEN = "SELECT seen_sha256 FROM entry WHERE directory = ? AND name = ?"
 
 _PRESENT = """
 INSERT INTO entry (directory, name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
-                   seen_at, seen_how, revision, unstaged_since, waiting_since)
+                   seen_at, seen_how, revision, unstaged_since, waiting_since, withheld)
 VALUES (:directory, :name, :sha256, :md5, :size_bytes, :mtime_ns, :ctime_ns, :inode,
-        :at, :how, :revision, :revision, :at)
+        :at, :how, :revision, iif(:withheld, NULL, :revision), iif(:withheld, NULL, :at), :withheld)
 ON CONFLICT (directory, name) DO UPDATE SET
     seen_sha256 = :sha256, seen_md5 = :md5, size_bytes = :size_bytes,
     mtime_ns = :mtime_ns, ctime_ns = :ctime_ns, inode = :inode,
     seen_at = CASE WHEN seen_sha256 IS :sha256 THEN seen_at ELSE :at END,
     seen_how = CASE WHEN seen_sha256 IS :sha256 THEN seen_how ELSE :how END,
     revision = CASE WHEN seen_sha256 IS :sha256 THEN revision ELSE :revision END,
-    unstaged_since = CASE WHEN staged_sha256 IS :sha256 THEN NULL ELSE coalesce(unstaged_since, :revision) END,
-    waiting_since = CASE WHEN staged_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
+    unstaged_since = CASE WHEN staged_sha256 IS :wanted THEN NULL ELSE coalesce(unstaged_since, :revision) END,
+    waiting_since = CASE WHEN staged_sha256 IS :wanted AND committed_sha256 IS :wanted THEN NULL
                          ELSE coalesce(waiting_since, :at) END,
     attempts = CASE WHEN seen_sha256 IS :sha256 THEN attempts ELSE 0 END,
     not_before = CASE WHEN seen_sha256 IS :sha256 AND NOT changing THEN not_before ELSE 0 END,
-    changing = 0
+    changing = 0, withheld = :withheld
 """
 
 _ABSENT_NEVER_SENT = """
@@ -45,7 +46,7 @@ UPDATE entry SET
     seen_at = :at, seen_how = :how, revision = :revision,
     unstaged_since = CASE WHEN staged_sha256 IS NULL THEN NULL ELSE coalesce(unstaged_since, :revision) END,
     waiting_since = coalesce(waiting_since, :at),
-    attempts = 0, not_before = 0, changing = 0
+    attempts = 0, not_before = 0, changing = 0, withheld = 0
 WHERE directory = :directory AND name = :name
 """
 
@@ -53,7 +54,7 @@ WHERE directory = :directory AND name = :name
 def record(connection: sqlite3.Connection, observations: Sequence[Observation]) -> None:
     """Write observations in order; only a change of content takes a new revision."""
     (revision,) = connection.execute("SELECT revision FROM state").fetchone()
-    newest, live = None, 0
+    newest, live, excluding = None, 0, exclusion.effective(connection)
     for observation in observations:
         directory, name = split_key(observation.key)
         row = connection.execute(_SEEN, (directory, name)).fetchone()
@@ -66,7 +67,8 @@ def record(connection: sqlite3.Connection, observations: Sequence[Observation]) 
             newest = max(newest or 0.0, to_seconds(observation.observed_at))
             if observation.key.startswith(IMAGES):
                 live += (after is not None) - (before is not None)
-        _write(connection, observation, revision)
+        withheld = after is not None and exclusion.withholds(connection, observation.key, excluding)
+        _write(connection, observation, revision, withheld=withheld)
     connection.execute(
         "UPDATE state SET revision = ?, live_images = live_images + ?,"
         " last_change_at = max(coalesce(last_change_at, 0), coalesce(?, last_change_at, 0))",
@@ -74,7 +76,7 @@ def record(connection: sqlite3.Connection, observations: Sequence[Observation]) 
     )
 
 
-def _write(connection: sqlite3.Connection, observation: Observation, revision: int) -> None:
+def _write(connection: sqlite3.Connection, observation: Observation, revision: int, *, withheld: bool) -> None:
     directory, name = split_key(observation.key)
     values: dict[str, object] = {
         "directory": directory,
@@ -95,6 +97,8 @@ def _write(connection: sqlite3.Connection, observation: Observation, revision: i
         "mtime_ns": signature.mtime_ns,
         "ctime_ns": signature.ctime_ns,
         "inode": signature.inode,
+        "withheld": withheld,
+        "wanted": None if withheld else fingerprint.sha256,
     }
     connection.execute(_PRESENT, values)
 

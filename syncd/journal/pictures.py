@@ -57,6 +57,7 @@ class EntryPicture:
     committed_in: int | None  # sequence of a snapshot
     attempts: int
     not_before: datetime | None
+    withheld: bool  # no row names it, and only what fits together is published
 
 
 _WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"
@@ -109,10 +110,10 @@ def counts(connection: sqlite3.Connection) -> Counts:
     """Return exact counts of what waits."""
     to_upload, upload_bytes = connection.execute(
         "SELECT count(*), coalesce(sum(size_bytes), 0) FROM entry"
-        " WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NOT NULL"
+        " WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NOT NULL"
     ).fetchone()
     (to_delete,) = connection.execute(
-        "SELECT count(*) FROM entry WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NULL"
+        "SELECT count(*) FROM entry WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NULL"
     ).fetchone()
     (uncommitted,) = connection.execute(_UNCOMMITTED, (-1,)).fetchone()
     images, size_bytes = connection.execute("SELECT committed_images, committed_bytes FROM state").fetchone()
@@ -130,12 +131,12 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
     """Return what is known of a key; None where it was never observed."""
     row = connection.execute(
         "SELECT seen_sha256, size_bytes, seen_at, seen_how, staged_sha256, staged_batch, committed_sha256,"
-        " committed_in, attempts, not_before FROM entry WHERE directory = ? AND name = ?",
+        " committed_in, attempts, not_before, withheld FROM entry WHERE directory = ? AND name = ?",
         split_key(key),
     ).fetchone()
     if row is None:
         return None
-    seen, size_bytes, seen_at, seen_how, staged, staged_batch, committed, committed_in, attempts, until = row
+    seen, size_bytes, seen_at, seen_how, staged, staged_batch, committed, committed_in, attempts, until, withheld = row
     return EntryPicture(
         key=key,
         seen=seen,
@@ -148,6 +149,7 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
         committed_in=committed_in,
         attempts=attempts,
         not_before=to_time_or_none(until or None),
+        withheld=bool(withheld),
     )
 
 
@@ -171,15 +173,16 @@ class WaitingChange:
 
 
 _KIND = """
-CASE WHEN seen_sha256 IS NULL THEN 'deleted' WHEN committed_sha256 IS NULL THEN 'added' ELSE 'changed' END
+CASE WHEN wanted_sha256 IS NULL THEN 'deleted' WHEN committed_sha256 IS NULL THEN 'added' ELSE 'changed' END
 """
-_CHANGED = "FROM entry WHERE waiting_since IS NOT NULL AND seen_sha256 IS NOT committed_sha256"
+_NEW_BYTES = "iif(withheld, NULL, size_bytes)"
+_CHANGED = "FROM entry WHERE waiting_since IS NOT NULL AND wanted_sha256 IS NOT committed_sha256"
 
 
 def waiting_changes(connection: sqlite3.Connection, *, limit: int) -> list[WaitingChange]:
     """Return what the next snapshot would change, sorted by key."""
     rows = connection.execute(
-        f"SELECT directory || name, {_KIND}, size_bytes {_CHANGED} ORDER BY directory, name LIMIT ?",
+        f"SELECT directory || name, {_KIND}, {_NEW_BYTES} {_CHANGED} ORDER BY directory, name LIMIT ?",
         (limit,),
     )
     return [WaitingChange(key=key, kind=kind, size_bytes=size_bytes) for key, kind, size_bytes in rows]
@@ -187,5 +190,5 @@ def waiting_changes(connection: sqlite3.Connection, *, limit: int) -> list[Waiti
 
 def waiting_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """Return by kind how many keys the next snapshot would change, and their bytes."""
-    rows = connection.execute(f"SELECT {_KIND}, count(*), coalesce(sum(size_bytes), 0) {_CHANGED} GROUP BY 1")
+    rows = connection.execute(f"SELECT {_KIND}, count(*), coalesce(sum({_NEW_BYTES}), 0) {_CHANGED} GROUP BY 1")
     return {kind: (count, size_bytes) for kind, count, size_bytes in rows}

@@ -74,26 +74,30 @@ CREATE TABLE entry (
     committed_sha256 BLOB CHECK (length(committed_sha256) IN (0, 32)),
     committed_bytes INTEGER CHECK (committed_bytes >= 0),
     committed_in INTEGER,                                 -- sequence of the snapshot that brought this content
-    unstaged_since INTEGER,                               -- revision since which seen and staged differ
+    unstaged_since INTEGER,                               -- revision since which wanted and staged differ
     waiting_since REAL,                                   -- time since which the newest snapshot is not up to date
     attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),  -- refused by lakeFS so many times in a row
     not_before REAL NOT NULL DEFAULT 0,                   -- not offered again before this time
     changing INTEGER NOT NULL DEFAULT 0 CHECK (changing IN (0, 1)),  -- it changed while it was sent
+    withheld INTEGER NOT NULL DEFAULT 0 CHECK (withheld IN (0, 1)),  -- an image that is there, and is not to be staged
+    wanted_sha256 BLOB AS (iif(withheld, NULL, seen_sha256)),        -- what the staging branch is to hold
     PRIMARY KEY (directory, name),
     CHECK ((seen_sha256 IS NULL) = (seen_md5 IS NULL)),
     CHECK ((seen_sha256 IS NULL) = (size_bytes IS NULL)),
     CHECK ((seen_sha256 IS NULL) = (mtime_ns IS NULL)),
-    CHECK ((seen_sha256 IS staged_sha256) = (unstaged_since IS NULL)),
-    CHECK ((seen_sha256 IS staged_sha256 AND staged_sha256 IS committed_sha256) = (waiting_since IS NULL)),
-    CHECK (coalesce(seen_sha256, staged_sha256, committed_sha256) IS NOT NULL)
+    CHECK ((wanted_sha256 IS staged_sha256) = (unstaged_since IS NULL)),
+    CHECK ((wanted_sha256 IS staged_sha256 AND staged_sha256 IS committed_sha256) = (waiting_since IS NULL)),
+    CHECK (coalesce(seen_sha256, staged_sha256, committed_sha256) IS NOT NULL),
+    CHECK (seen_sha256 IS NOT NULL OR NOT withheld)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX entry_due_put ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NOT NULL;
-CREATE INDEX entry_due_delete ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND seen_sha256 IS NULL;
+CREATE INDEX entry_due_put ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NOT NULL;
+CREATE INDEX entry_due_delete ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NULL;
 CREATE INDEX entry_waiting ON entry (waiting_since) WHERE waiting_since IS NOT NULL;
 CREATE INDEX entry_uncommitted ON entry (directory, name) WHERE staged_sha256 IS NOT committed_sha256;
 CREATE INDEX entry_uncertain ON entry (directory, name) WHERE staged_sha256 = x'';
 CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
 CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
+CREATE INDEX entry_withheld ON entry (directory, name) WHERE withheld = 1;
 
 -- What is due of tables, apart from the million images that may be due, too.
 CREATE INDEX entry_unstaged_table ON entry (directory, name)
@@ -121,6 +125,7 @@ CREATE TABLE table_object (
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     table_name TEXT NOT NULL,
     row_count INTEGER NOT NULL CHECK (row_count >= 0),
+    hidden_count INTEGER NOT NULL DEFAULT 0 CHECK (hidden_count >= 0),  -- rows of these that it leaves out
     rows_digest BLOB NOT NULL,                            -- of the rows, whatever their encoding; x'': none known
     accepted_at REAL NOT NULL,
     PRIMARY KEY (directory, name, sha256)
@@ -136,13 +141,15 @@ CREATE TABLE table_row (
     seen_image TEXT,                                      -- NULL: it names none
     kept INTEGER NOT NULL CHECK (kept IN (0, 1)),
     kept_image TEXT,
+    shown INTEGER NOT NULL DEFAULT 1 CHECK (shown IN (0, 1)),       -- 0: what is published leaves the row out
+    kept_shown INTEGER NOT NULL DEFAULT 1 CHECK (kept_shown IN (0, 1)),
     PRIMARY KEY (table_name, row_key),
     CHECK (seen OR kept),
     CHECK (seen OR seen_image IS NULL),
     CHECK (kept OR kept_image IS NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX table_row_changed ON table_row (table_name, row_key)
-WHERE seen <> kept OR seen_image IS NOT kept_image;
+WHERE seen <> kept OR seen_image IS NOT kept_image OR shown <> kept_shown;
 CREATE INDEX table_row_image ON table_row (seen_image, table_name) WHERE seen_image IS NOT NULL;
 CREATE INDEX table_row_part ON table_row (table_name, part) WHERE seen = 1;
 
@@ -152,7 +159,14 @@ CREATE TABLE incoming_row (
     row_key TEXT NOT NULL,
     part TEXT NOT NULL,
     image TEXT,
+    shown INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (table_name, row_key)
+) STRICT, WITHOUT ROWID;
+
+-- The tables of which only rows and images that fit together are published, by the configuration. What no row of such a
+-- table names is withheld, once its rows are known.
+CREATE TABLE excluding (
+    name TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
 -- Kept rows that name no image, or one that is not committed.

@@ -146,7 +146,7 @@ def _take_over(connection: sqlite3.Connection, sequence: int | None, totals_of: 
     )
     connection.execute(
         "UPDATE entry SET committed_sha256 = staged_sha256, committed_bytes = staged_bytes,"
-        " committed_in = ?, waiting_since = CASE WHEN seen_sha256 IS staged_sha256 THEN NULL"
+        " committed_in = ?, waiting_since = CASE WHEN wanted_sha256 IS staged_sha256 THEN NULL"
         " ELSE coalesce(seen_at, waiting_since) END"
         " WHERE staged_sha256 IS NOT committed_sha256",
         (sequence,),

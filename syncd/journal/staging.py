@@ -15,7 +15,7 @@ from syncd.model import Fingerprint, PendingChange, split_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
 UNKNOWN = b""
@@ -36,13 +36,15 @@ class Staged:
 
 
 _DUE = """
-SELECT directory, name, seen_sha256, seen_md5, size_bytes, staged_sha256, staged_bytes, attempts,
-       unstaged_since, waiting_since
-FROM entry WHERE unstaged_since IS NOT NULL AND seen_sha256 {kind} AND not_before <= ?
+SELECT directory, name, wanted_sha256, seen_md5, size_bytes, staged_sha256, staged_bytes, attempts,
+       unstaged_since, waiting_since, withheld
+FROM entry {of} WHERE unstaged_since IS NOT NULL AND wanted_sha256 {kind} AND not_before <= ?
 ORDER BY unstaged_since LIMIT ?
 """
-_DUE_PUTS = _DUE.format(kind="IS NOT NULL")
-_DUE_DELETES = _DUE.format(kind="IS NULL")
+_OF_TABLES = "directory >= 'tables/' AND directory < 'tables0'"
+_DUE_TABLE_PUTS = _DUE.format(of="INDEXED BY entry_unstaged_table", kind=f"IS NOT NULL AND {_OF_TABLES}")
+_DUE_OTHER_PUTS = _DUE.format(of="INDEXED BY entry_due_put", kind=f"IS NOT NULL AND NOT ({_OF_TABLES})")
+_DUE_DELETES = _DUE.format(of="INDEXED BY entry_due_delete", kind="IS NULL")
 
 _MARK = """
 UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = ?
@@ -52,16 +54,16 @@ WHERE directory = ? AND name = ?
 _OUTCOME = """
 UPDATE entry SET
     staged_sha256 = :sha256, staged_bytes = :size_bytes,
-    unstaged_since = CASE WHEN seen_sha256 IS :sha256 THEN NULL
+    unstaged_since = CASE WHEN wanted_sha256 IS :sha256 THEN NULL
                           WHEN :sent THEN revision ELSE coalesce(unstaged_since, revision) END,
-    waiting_since = CASE WHEN seen_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
+    waiting_since = CASE WHEN wanted_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :now) END,
     attempts = CASE WHEN :refused THEN attempts + 1 ELSE 0 END,
     not_before = CASE WHEN {meant} THEN coalesce(:retry_at, 0) ELSE not_before END,
     changing = CASE WHEN {meant} THEN :changing ELSE changing END
 WHERE directory = :directory AND name = :name
   AND coalesce(seen_sha256, :sha256, committed_sha256) IS NOT NULL
-""".format(meant="(:offered IS x'' OR seen_sha256 IS :offered)")
+""".format(meant="(:offered IS x'' OR wanted_sha256 IS :offered)")
 
 _GONE = """
 DELETE FROM entry WHERE directory = :directory AND name = :name
@@ -72,18 +74,22 @@ DELETE FROM entry WHERE directory = :directory AND name = :name
 def due(
     connection: sqlite3.Connection, now: datetime, limit: int
 ) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
-    """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``."""
-    puts, deletes = (
-        tuple(_change(row) for row in connection.execute(query, (to_seconds(now), limit)))
-        for query in (_DUE_PUTS, _DUE_DELETES)
-    )
-    return puts, deletes
+    """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``.
+
+    Puts of tables come before those of images: they are few, and what a million images wait for.
+    """
+
+    def found(query: str, most: int) -> tuple[PendingChange, ...]:
+        return tuple(_change(row) for row in connection.execute(query, (to_seconds(now), most)))
+
+    tables = found(_DUE_TABLE_PUTS, limit)
+    return (*tables, *found(_DUE_OTHER_PUTS, limit - len(tables))), found(_DUE_DELETES, limit)
 
 
 def _change(
-    row: tuple[str, str, bytes | None, bytes, int, bytes | None, int | None, int, int, float],
+    row: tuple[str, str, bytes | None, bytes, int, bytes | None, int | None, int, int, float, int],
 ) -> PendingChange:
-    directory, name, sha256, md5, size_bytes, staged, staged_bytes, attempts, since, waiting_since = row
+    directory, name, sha256, md5, size_bytes, staged, staged_bytes, attempts, since, waiting_since, withheld = row
     return PendingChange(
         key=directory + name,
         fingerprint=None if sha256 is None else Fingerprint(sha256, md5, size_bytes),
@@ -92,6 +98,7 @@ def _change(
         attempts=attempts,
         revision=since,
         waiting_since=to_time(waiting_since),
+        withheld=bool(withheld),
     )
 
 
@@ -113,6 +120,12 @@ def blocked_up_to(connection: sqlite3.Connection, revision: int, limit: int) -> 
         (revision, limit),
     )
     return [(key, bool(changing)) for key, changing in found]
+
+
+def held(connection: sqlite3.Connection, keys: Collection[str]) -> set[str]:
+    """Return those of the keys at which the staging branch holds something, as far as is known."""
+    query = "SELECT 1 FROM entry WHERE directory = ? AND name = ? AND staged_sha256 IS NOT NULL"
+    return {key for key in keys if connection.execute(query, split_key(key)).fetchone()}
 
 
 def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now: datetime) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from syncd.journal import exclusion
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
@@ -28,13 +30,15 @@ _MARK_GONE = f"UPDATE table_row SET seen = 0, seen_image = NULL WHERE table_name
 
 # Before rows and images were first compared there is nothing to tell changes from: rows come in as they will be kept.
 _TAKE_IN = """
-INSERT INTO table_row (table_name, row_key, part, seen, seen_image, kept, kept_image)
-SELECT table_name, row_key, part, 1, image, NOT :paired, iif(:paired, NULL, image)
+INSERT INTO table_row (table_name, row_key, part, seen, seen_image, kept, kept_image, shown, kept_shown)
+SELECT table_name, row_key, part, 1, image, NOT :paired, iif(:paired, NULL, image), shown, iif(:paired, 1, shown)
 FROM incoming_row WHERE table_name = :name ORDER BY row_key
 ON CONFLICT (table_name, row_key) DO UPDATE SET
-    part = excluded.part, seen = 1, seen_image = excluded.seen_image
-WHERE part <> excluded.part OR seen = 0 OR seen_image IS NOT excluded.seen_image
+    part = excluded.part, seen = 1, seen_image = excluded.seen_image, shown = excluded.shown
+WHERE part <> excluded.part OR seen = 0 OR seen_image IS NOT excluded.seen_image OR shown <> excluded.shown
 """
+
+_NUL = "\N{REPLACEMENT CHARACTER}"  # stands in its place
 
 _EMPTY_BATCH = """
 INSERT INTO batch (begun_at, puts, deletes, ended_at) SELECT read_at, 0, 0, read_at FROM table_state WHERE name = ?
@@ -57,11 +61,8 @@ def add(connection: sqlite3.Connection, name: str, rows: Sequence[RowImage]) -> 
     """
     before = connection.total_changes
     connection.executemany(
-        "INSERT INTO incoming_row VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [
-            (name, row.row_key, row.part, row.image and row.image.replace("\0", "\N{REPLACEMENT CHARACTER}"))
-            for row in rows
-        ],
+        "INSERT INTO incoming_row VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(name, row.row_key, row.part, row.image and row.image.replace("\0", _NUL), row.shown) for row in rows],
     )
     if connection.total_changes - before != len(rows):
         raise ValueError(f"table {name}: a row key came twice in one version")
@@ -83,9 +84,11 @@ def take_in(connection: sqlite3.Connection, name: str, parts: Sequence[str], *, 
     stray = connection.execute(_UNNAMED, values).fetchone()
     if stray is not None:
         raise ValueError(f"table {name}: rows of {stray[0]} came, which is not among the pieces that changed")
+    judging = exclusion.judging(connection, name, values, gone=_GONE)
     changed = sum(connection.execute(statement, values).rowcount for statement in (_FORGET_GONE, _MARK_GONE, _TAKE_IN))
     if changed:
         outdate(connection, name)
+    judging()
     begin(connection, name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncd.journal import closure, observations, table_rows
+from syncd.journal import closure, exclusion, observations, table_rows
 from syncd.journal.rows import to_seconds, to_time
 from syncd.model import TABLES, Fingerprint, KnownObject, KnownTable, Observation, Signature, TableObject, split_key
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from syncd.model import TableVersion
 
 _OBJECT = """
-INSERT INTO table_object VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO table_object VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-    table_name = excluded.table_name, row_count = excluded.row_count, rows_digest = excluded.rows_digest
+    table_name = excluded.table_name, row_count = excluded.row_count, hidden_count = excluded.hidden_count,
+    rows_digest = excluded.rows_digest
 """
 
 _STATE = """
@@ -30,13 +31,13 @@ ON CONFLICT DO UPDATE SET
 
 _SEEN = """
 SELECT e.directory || e.name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
-       coalesce(o.row_count, 0), coalesce(o.rows_digest, x''), staged_sha256 IS seen_sha256
+       coalesce(o.row_count, 0), coalesce(o.hidden_count, 0), coalesce(o.rows_digest, x''), staged_sha256 IS seen_sha256
 FROM entry e LEFT JOIN table_object o ON o.directory = e.directory AND o.name = e.name AND o.sha256 = e.seen_sha256
 WHERE e.directory = ? AND e.name = ? AND e.seen_sha256 IS NOT NULL
 """
 
 _STAGED_ROWS = """
-SELECT o.table_name, sum(o.row_count)
+SELECT o.table_name, sum(o.row_count - o.hidden_count)
 FROM table_object o JOIN entry e ON e.directory = o.directory AND e.name = o.name AND e.staged_sha256 = o.sha256
 GROUP BY o.table_name ORDER BY o.table_name
 """
@@ -73,8 +74,8 @@ def record(connection: sqlite3.Connection, version: TableVersion, *, changed_par
     connection.executemany(
         _OBJECT,
         [
-            (*split_key(found.key), found.fingerprint.sha256, version.name, found.rows, found.rows_digest, read_at)
-            for found in version.objects
+            (*split_key(one.key), one.fingerprint.sha256, version.name, one.rows, one.hidden, one.rows_digest, read_at)
+            for one in version.objects
         ],
     )
     connection.execute(
@@ -90,8 +91,11 @@ def record(connection: sqlite3.Connection, version: TableVersion, *, changed_par
     if changed_parts is None:
         closure.drop(connection, version.name)
     else:
+        excluded_by_it = version.name in exclusion.effective(connection)
         paired = closure.keep(connection, version.name)
         table_rows.take_in(connection, version.name, [*changed_parts, *gone], paired=paired)
+        if not excluded_by_it and version.name in exclusion.effective(connection):
+            exclusion.judge_all(connection)
 
 
 def _observed(version: TableVersion, found: TableObject) -> Observation:
@@ -140,7 +144,7 @@ def known(connection: sqlite3.Connection, name: str) -> KnownTable | None:
 
 
 def _known_object(connection: sqlite3.Connection, key: str) -> KnownObject:
-    found, sha256, md5, size_bytes, mtime_ns, ctime_ns, inode, rows, rows_digest, staged = connection.execute(
+    found, sha256, md5, size_bytes, mtime_ns, ctime_ns, inode, rows, hidden, rows_digest, staged = connection.execute(
         _SEEN, split_key(key)
     ).fetchone()
     return KnownObject(
@@ -149,6 +153,7 @@ def _known_object(connection: sqlite3.Connection, key: str) -> KnownObject:
             fingerprint=Fingerprint(sha256, md5, size_bytes),
             signature=Signature(size_bytes, mtime_ns, ctime_ns, inode),
             rows=rows,
+            hidden=hidden,
             rows_digest=rows_digest,
         ),
         staged=bool(staged),

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from syncd.model import IMAGES
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from syncd.model import PendingChange
     from syncd.planner.facts import ClosureFacts, Facts, Policies
 
 
@@ -42,6 +46,22 @@ def _checked_next(facts: Facts, checked: ClosureFacts) -> bool:
     """Return whether more was staged since a check, and all is staged: :func:`check_needed` asks for the next one."""
     unstaged = facts.due_puts or facts.due_deletes or facts.tables_under_way or facts.uncertain
     return checked.staged_at != facts.staged_at and not unstaged
+
+
+def images_stay(facts: Facts, now: datetime) -> bool:
+    """Return whether the images on the branch stay as they are: a table is being read again to fit them.
+
+    Else images that keep coming would keep the two from ever fitting. Not for long, should the table be unreadable.
+    """
+    until = None if facts.closure is None else facts.closure.images_stay_until
+    return until is not None and now < until
+
+
+def stageable(changes: Sequence[PendingChange], facts: Facts, now: datetime) -> tuple[PendingChange, ...]:
+    """Return those that may be staged as rows and images stand: while images stay, tables and what no row names."""
+    if not images_stay(facts, now):
+        return tuple(changes)
+    return tuple(change for change in changes if change.withheld or not change.key.startswith(IMAGES))
 
 
 def overdue(facts: Facts, policies: Policies, now: datetime) -> str:

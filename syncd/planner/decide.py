@@ -61,7 +61,8 @@ class _Situation:
         deletes, hold = deletion_guard.split(facts)
         held = (hold, *(source.hold for source in facts.sources), closure.overdue(facts, policies, now))
         hold = "; ".join(why for why in held if why)
-        batch = next_batch(facts.due_puts, deletes, policies)
+        puts, going = (closure.stageable(changes, facts, now) for changes in (facts.due_puts, deletes))
+        batch = next_batch(puts, going, policies)
         return cls(facts, policies, now, (*facts.due_puts, *deletes), batch, hold)
 
     def plan(self) -> Plan:
@@ -151,6 +152,8 @@ class _Situation:
             yield due.at if due is not None else None
         elif self.facts.closure is not None and self.facts.closure.alert_at > self.now:
             yield self.facts.closure.alert_at
+        if self.facts.closure is not None and closure.images_stay(self.facts, self.now):
+            yield self.facts.closure.images_stay_until
         yield self.facts.blocked_until
         yield self._schedule_ahead()
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
-    """Return the deletions that may go ahead, and why the rest is held ("" when there is no rest)."""
+    """Return the deletions that may go ahead, and why the rest is held ("" when there is no rest).
+
+    An image that is withheld is in the source; it leaves the branch by the word of a table that was read.
+    """
     allowed: list[PendingChange] = []
     reasons: dict[str, None] = {}  # a set that keeps its order
     for change in facts.due_deletes:
-        reason = _why_held(change.key, facts)
+        reason = "" if change.withheld else _why_held(change.key, facts)
         if reason:
             reasons[reason] = None
         else:

@@ -51,6 +51,7 @@ class ClosureFacts:
     held: str  # which tables' rows and images do not fit, where that holds publishing; "" when nothing does
     alert_at: datetime  # until then the missing half is waited for without a word
     recheck_at: datetime  # the next comparison is not made before, while more is being staged
+    images_stay_until: datetime | None = None  # a table is read again to fit the staged images, which stay as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

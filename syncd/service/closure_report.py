@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from syncd.config import Settings
+    from syncd.gate import ClosedTable
     from syncd.sources.ignore import Verdict
 
 NO_IMAGE = "it names no image"
@@ -33,14 +34,17 @@ def closure_report(settings: Settings, *, limit: int) -> list[dict[str, Any]]:
     """
     judge = verdicts(folder_settings(settings))
     with open_readonly(settings.service.state_dir) as connection:
-        return [_report(connection, table.name, judge, limit) for table in compared_tables(settings)]
+        return [_report(connection, table, judge, limit) for table in compared_tables(settings)]
 
 
-def _report(connection: sqlite3.Connection, table: str, judge: Callable[[str], Verdict], limit: int) -> dict[str, Any]:
-    found = closure.listed(connection, table, limit)
+def _report(
+    connection: sqlite3.Connection, table: ClosedTable, judge: Callable[[str], Verdict], limit: int
+) -> dict[str, Any]:
+    found = (closure.excluded if table.excludes else closure.listed)(connection, table.name, limit)
     return {
-        "table": table,
-        "read": table in closure.check(connection, [table]),
+        "table": table.name,
+        "read": table.name in closure.check(connection, [table.name]),
+        "left_out": table.excludes,
         "missing": found.pairing.missing,
         "orphaned": found.pairing.orphaned,
         "rows": [

@@ -11,16 +11,17 @@ from zoneinfo import ZoneInfo
 
 from syncd import __version__
 from syncd.committer import Committer
-from syncd.journal import Journal, staging, tables
+from syncd.journal import Journal, closure, staging, tables
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
 from syncd.service.requests import SnapshotRequests
+from syncd.service.rereads import Rereads
 from syncd.service.schedule import Schedule
 from syncd.service.sources import make_sources
 from syncd.service.state_dir import held
-from syncd.service.tables import compared_tables, make_gate
+from syncd.service.tables import compared_tables, excluding_tables, make_gate
 from syncd.sources.base import LeftOut
 from syncd.uploader import Uploader
 
@@ -51,6 +52,7 @@ class Engine:
     journal: Journal
     sources: Sequence[Source]
     gate: Gate
+    rereads: Rereads
     lakefs: LakeFS
     preparation: Preparation
     uploader: Uploader
@@ -97,6 +99,7 @@ async def open_engine(
         lakefs = await stack.enter_async_context(open_lakefs(settings))
         sources = make_sources(settings, journal, clock)
         await journal.write(tables.forget, [table.name for table in settings.tables])
+        await journal.write(closure.configure, excluding_tables(settings))
         yield _assemble(settings, journal, lakefs, sources, clock, progress)
 
 
@@ -108,14 +111,15 @@ def _assemble(
     clock: Callable[[], datetime],
     progress: Callable[[int, int], None],
 ) -> Engine:
-    place, wake = settings.lakefs, asyncio.Event()
-    gate = make_gate(settings, journal, clock)
+    place, wake, rereads = settings.lakefs, asyncio.Event(), Rereads(sources)
+    gate = make_gate(settings, journal, clock, read_again=rereads.ask)
     return Engine(
         clock=clock,
         policies=policies_of(settings),
         journal=journal,
         sources=sources,
         gate=gate,
+        rereads=rereads,
         lakefs=lakefs,
         preparation=Preparation(
             journal=journal,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from syncd.errors import JournalError, UsageError
-from syncd.journal import pictures, problems, snapshots
+from syncd.journal import exclusion, pictures, problems, snapshots
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES, TABLES
 from syncd.service.sources import folder_settings
@@ -33,6 +33,7 @@ def explain(settings: Settings, file: Path) -> dict[str, Any]:
         judged = verdicts(folder_settings(settings))(path)
         kept, rule = judged.kept, judged.rule
     told: dict[str, Any] = {"key": key, "kept": kept, "rule": rule, "entry": None, "snapshot": None, "problems": []}
+    told["withheld_by"] = []
     with ExitStack() as stack:
         try:
             connection = stack.enter_context(open_readonly(settings.service.state_dir))
@@ -41,6 +42,8 @@ def explain(settings: Settings, file: Path) -> dict[str, Any]:
             return told
         entry = pictures.entry(connection, key)
         told["entry"] = None if entry is None else _entry_json(entry)
+        if entry is not None and entry.withheld:
+            told["withheld_by"] = exclusion.unnaming(connection, key, exclusion.effective(connection))
         told["problems"] = [problem_json(one) for one in problems.standing(connection, limit=10, path=path)]
         if entry is not None and entry.committed_in is not None:
             snapshot = snapshots.by_sequence(connection, entry.committed_in)
@@ -53,8 +56,9 @@ def _place(settings: Settings, file: Path) -> tuple[str, str, str]:
     """Return the key, the path as problems name it, and the source."""
     for table in settings.tables:
         if table.csv is not None and file.absolute() == table.csv:
+            as_it_is = table.published_as_csv and table.closure != "exclude"
             key = f"{TABLES}{table.name}.csv" if table.published_as_csv else f"{TABLES}{table.name}/_schema.json"
-            return key, str(table.csv) if table.published_as_csv else table.name, table.name
+            return key, str(table.csv) if as_it_is else table.name, table.name
     root = settings.source.root
     if not file.is_absolute():
         in_root = (root / file).exists() or not file.absolute().is_relative_to(root)
@@ -78,6 +82,7 @@ def _lines(told: dict[str, Any], entry: EntryPicture | None) -> list[str]:
     else:
         lines.append(f"seen {_at(entry.seen_at)} by {entry.seen_how}: {entry.size_bytes} bytes")
         lines.append(f"sha256 {entry.seen.hex()}")
+    lines += [f'no row of {table} names it, so it is left out (closure = "exclude")' for table in told["withheld_by"]]
     lines.append(_staged_line(entry))
     lines.append(_committed_line(told, entry))
     return lines
@@ -88,6 +93,8 @@ def _rule_line(told: dict[str, Any]) -> str:
 
 
 def _staged_line(entry: EntryPicture) -> str:
+    if entry.withheld:
+        return "not on the staging branch" if entry.staged is None else "still on the staging branch"
     if entry.staged == entry.seen:
         batch = f" (batch {entry.staged_batch})" if entry.staged_batch is not None else ""
         return f"on the staging branch as seen{batch}"

@@ -135,10 +135,12 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
         daemon = Daemon(engine)
         asking = asyncio.create_task(engine.requests.snapshot(patience=patience, allow_held=allow_held, once=True))
         loop = asyncio.create_task(daemon.loop())
+        rereading = asyncio.create_task(engine.rereads.serve(engine.clock() + patience))
         try:
-            await asyncio.wait({asking, loop}, return_when=asyncio.FIRST_COMPLETED)
-            if loop.done():
-                loop.result()
+            await asyncio.wait({asking, loop, rereading}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (loop, rereading):
+                if task.done():
+                    task.result()
             return answer_json(await asking)
         except StoreError as error:
             raise daemon.failure.error if daemon.failure else error from error
@@ -147,3 +149,5 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
             asking.cancel()
             await asyncio.wait({loop}, timeout=STOP_BUDGET_S)
             loop.cancel()
+            rereading.cancel()
+            await asyncio.gather(asking, loop, rereading, return_exceptions=True)

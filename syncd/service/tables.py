@@ -39,7 +39,7 @@ def make_table(
     Raises:
         ConfigError: Its database cannot be named by this url, or the driver is not installed.
     """
-    if table.csv is not None and table.published_as_csv:
+    if table.csv is not None and table.published_as_csv and table.closure != "exclude":
         return CsvTable(csv_settings(settings, table), journal, clock=clock)
     try:
         return _database_table(settings, table, journal, clock, state_dir)
@@ -77,6 +77,7 @@ def _database_table(
         as_csv=table.published_as_csv,
         image=_image_column(table),
         keeps_rows=_compares(table),
+        excludes=table.closure == "exclude",
         poll_seconds=table.poll_seconds,
         limits=_limits(settings),
     )
@@ -132,11 +133,25 @@ def _csv_as_database(
     return database, None if settings.source.watch == "polling" else lambda on_hint: watch_file(path, on_hint)
 
 
-def make_gate(settings: Settings, journal: Journal, clock: Callable[[], datetime]) -> Gate:
+def make_gate(
+    settings: Settings, journal: Journal, clock: Callable[[], datetime], *, read_again: Callable[[str], None]
+) -> Gate:
     """Return what compares rows and images before each snapshot."""
     spool = Spool(settings.service.state_dir / SPOOL / "_closure")
     others = [table.name for table in settings.tables if not _compares(table)]
-    return Gate(journal=journal, tables=compared_tables(settings), others=others, spool=spool, clock=clock)
+    return Gate(
+        journal=journal,
+        tables=compared_tables(settings),
+        others=others,
+        spool=spool,
+        clock=clock,
+        read_again=read_again,
+    )
+
+
+def excluding_tables(settings: Settings) -> list[str]:
+    """Return the names of the tables of which only what fits is published."""
+    return [table.name for table in settings.tables if table.closure == "exclude"]
 
 
 def compared_tables(settings: Settings) -> list[ClosedTable]:
@@ -145,6 +160,7 @@ def compared_tables(settings: Settings) -> list[ClosedTable]:
         ClosedTable(
             name=table.name,
             holds=table.closure == "hold",
+            excludes=table.closure == "exclude",
             wait=timedelta(seconds=table.closure_wait_seconds),
         )
         for table in settings.tables

@@ -7,10 +7,10 @@ neither what is uploaded nor when; it never writes into what it watches.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from syncd.model import KnownTable, Observation, Problem, RowImage, Signature, TableVersion
@@ -51,6 +51,15 @@ class Inventory(Protocol):
 
     def known_table(self, name: str) -> KnownTable | None:
         """Return what is known of a table's last accepted version; None where there was none."""
+
+    def staged_images(self, keys: Collection[str]) -> set[str]:
+        """Return those of the images that the staging branch holds. Reads, as the ``known_*`` methods."""
+
+    def misshown_parts(self, name: str) -> set[str]:
+        """Return the parts of a table that leave out other rows than those whose images are not staged.
+
+        Reads, as the ``known_*`` methods.
+        """
 
     async def begin_rows(self, name: str) -> None:
         """Begin to read a version of a table: forget the rows that came for one that was never finished."""
@@ -163,3 +172,11 @@ class Source(Protocol):
 
     def health(self) -> SourceHealth:
         """Return the state now; cheap."""
+
+
+@runtime_checkable
+class Rereadable(Protocol):
+    """A source that publishes only what fits what another one shows."""
+
+    def read_again(self) -> None:
+        """Read all of it soon, although it may be as it was."""

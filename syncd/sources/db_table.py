@@ -136,6 +136,11 @@ class DbTable:
         self._reader.rewrite(key)
         self._wake.set()
 
+    def read_again(self) -> None:
+        """Read the table although it may be as it was: images that its rows name came to the branch, or left it."""
+        self._reader.read_again()
+        self._wake.set()
+
     def approve(self) -> str:
         """Take the version that is held as it was when it was looked at; return what was held, "" if nothing was."""
         held, self._hold = self._hold, ""

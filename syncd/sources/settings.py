@@ -56,6 +56,7 @@ class DatabaseTableSettings:
     as_csv: bool = False  # one text file instead of Parquet in parts
     image: ImageColumn | None = None  # None: its rows name no images
     keeps_rows: bool = False  # which image each row names is recorded, to compare rows and images
+    excludes: bool = False  # rows whose image is not on the staging branch are left out of what is published
     poll_seconds: float = 10.0  # how often it is looked at without a notification
     full_read_seconds: float = 3600.0  # in between, a database that tells of changes is asked for them alone; 0: never
     limits: RowLimits = field(default_factory=RowLimits)

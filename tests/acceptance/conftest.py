@@ -12,6 +12,7 @@ from lakefs.client import Client
 
 from tests.support.comparing import Reader
 from tests.support.daemon import Dataset, server_section
+from tests.support.labels import CsvLabels, Labels, SqliteLabels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,16 @@ def rng() -> random.Random:
     seed = int(os.environ.get("SYNCD_TEST_SEED") or random.SystemRandom().randrange(2**32))
     print(f"seed: SYNCD_TEST_SEED={seed}")  # noqa: T201 - shown when the test fails
     return random.Random(seed)
+
+
+@pytest.fixture(params=[CsvLabels, SqliteLabels], ids=["csv", "sqlite"])
+def labels(request: pytest.FixtureRequest, tmp_path: Path) -> Labels:
+    return request.param(tmp_path)
+
+
+@pytest.fixture
+def csv_labels(tmp_path: Path) -> CsvLabels:
+    return CsvLabels(tmp_path)
 
 
 @pytest.fixture

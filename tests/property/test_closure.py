@@ -15,7 +15,18 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from syncd.journal import adoption, closure, migrate, observations, pictures, snapshots, staging, table_rows, tables
+from syncd.journal import (
+    adoption,
+    closure,
+    exclusion,
+    migrate,
+    observations,
+    pictures,
+    snapshots,
+    staging,
+    table_rows,
+    tables,
+)
 from syncd.journal.closure import Listed, Pairing
 from syncd.journal.staging import Staged
 from syncd.model import RowImage, Trigger
@@ -39,7 +50,9 @@ named_images = st.one_of(
     st.none(),
     *[st.sampled_from(names) for names in (IMAGES, IMAGES[:3], NO_IMAGES, NO_IMAGES[:1])],
 )
-some_rows = st.dictionaries(st.sampled_from(ROW_KEYS), st.tuples(st.integers(0, 2), named_images), max_size=5)
+some_rows = st.dictionaries(
+    st.sampled_from(ROW_KEYS), st.tuples(st.integers(0, 2), named_images, st.booleans()), max_size=5
+)
 
 
 class ClosureMachine(RuleBasedStateMachine):
@@ -53,6 +66,7 @@ class ClosureMachine(RuleBasedStateMachine):
         self.staged: dict[str, bytes] = {}  # key -> content on the staging branch
         self.committed: dict[str, bytes] = {}
         self.uncertain: set[str] = set()
+        self.excluding: set[str] = set()
         self.rows: dict[str, dict[str, RowImage]] = {}  # of the tables whose rows are kept, as last read
         self.compared: dict[str, tuple[set[str], set[str]]] = {}  # what was stored when they were last compared
         self.objects: dict[str, dict[str, tuple[bytes, int]]] = {}  # table -> key -> (content, rows), as last read
@@ -75,9 +89,11 @@ class ClosureMachine(RuleBasedStateMachine):
         """Rows come, go, name other images, and move between parts."""
         before, parts = self.rows.get(name, {}), self._parts(name, csv=csv)
         after = {
-            key: RowImage(key, parts[int(row.part[-1])], row.image) for key, row in before.items() if key not in dropped
+            key: RowImage(key, parts[int(row.part[-1])], row.image, row.shown)
+            for key, row in before.items()
+            if key not in dropped
         }
-        after |= {key: RowImage(key, parts[part], image) for key, (part, image) in added.items()}
+        after |= {key: RowImage(key, parts[part], image, shown) for key, (part, image, shown) in added.items()}
         gone = {row.part for row in before.values()}.difference(parts)
         changed = [part for part in parts if self._part_of(before, part) != self._part_of(after, part)]
         changed += [] if csv else sorted(gone)  # a part that is an object of its own is seen to have gone
@@ -113,6 +129,13 @@ class ClosureMachine(RuleBasedStateMachine):
         self.rows.pop(name, None)
         self.compared.pop(name, None)
 
+    @rule(names=st.sets(st.sampled_from(TABLES)))
+    def other_tables_exclude(self, names) -> None:
+        closure.configure(self.connection, names)
+        for name in names - self.excluding:
+            self.compared.pop(name, None)
+        self.excluding = names
+
     @rule(keep=st.sets(st.sampled_from(TABLES), min_size=2))
     def closure_is_turned_off(self, keep) -> None:
         closure.forget(self.connection, keep)
@@ -132,7 +155,8 @@ class ClosureMachine(RuleBasedStateMachine):
     def all_is_compared_anew(self, name) -> None:
         closure.pair_all(self.connection, name)
         if name in self.rows:
-            self.compared[name] = self._unfit(name, set(self.committed))
+            self.compared.pop(name, None)
+            self._compare([name])
 
     # Staging.
 
@@ -195,7 +219,7 @@ class ClosureMachine(RuleBasedStateMachine):
             snapshots.merged(self.connection, opened.sequence, "m", LATER)
             snapshots.tagged(self.connection, opened.sequence)
         self.committed = dict(self.staged)
-        self.compared = {name: self._unfit(name, set(self.committed)) for name in self.rows}
+        self._compare(self.rows)
 
     @rule()
     def all_is_staged_and_committed(self) -> None:
@@ -217,7 +241,7 @@ class ClosureMachine(RuleBasedStateMachine):
         unknown = {key for key, sha256, _ in found if sha256 is None}
         self.staged, self.committed = dict(held), dict(held)
         self.uncertain = uncommitted | unknown
-        self.compared = {name: self._unfit(name, set(self.committed)) for name in self.rows}
+        self._compare(self.rows)
         self.a_batch_is_staged(ALL, ["sent"])
 
     # What must hold.
@@ -227,6 +251,19 @@ class ClosureMachine(RuleBasedStateMachine):
         rows = self.rows[name]
         missing = {key for key, row in rows.items() if row.image not in images}
         return missing, images - {row.image for row in rows.values()}
+
+    def _compare(self, names) -> None:
+        """Rows and committed images are compared; not under exclude where other rows are shown than are to be."""
+        for name in names:
+            if name in self.excluding and self._misshown(name, self.committed):
+                self.compared.pop(name, None)
+            else:
+                self.compared[name] = self._unfit(name, set(self.committed))
+
+    def _misshown(self, name: str, held: dict[str, bytes]) -> set[str]:
+        there = {key for key in held if key.startswith("images/")}
+        rows = self.rows.get(name, {}).values()
+        return {row.part for row in rows if row.shown != (self._told(row.image) in there)}
 
     @invariant()
     def counting_by_change_is_comparing_all(self) -> None:
@@ -268,16 +305,40 @@ class ClosureMachine(RuleBasedStateMachine):
     @invariant()
     def the_rows_are_those_last_read(self) -> None:
         found: dict[str, dict[str, RowImage]] = {name: {} for name in self.rows}
-        for name, key, part, image in self.connection.execute(
-            "SELECT table_name, row_key, part, seen_image FROM table_row WHERE seen = 1"
+        for name, key, part, image, shown in self.connection.execute(
+            "SELECT table_name, row_key, part, seen_image, shown FROM table_row WHERE seen = 1"
         ):
-            found[name][key] = RowImage(key, part, image)
+            found[name][key] = RowImage(key, part, image, bool(shown))
         told = {
-            name: {key: RowImage(key, row.part, self._told(row.image)) for key, row in rows.items()}
+            name: {key: RowImage(key, row.part, self._told(row.image), row.shown) for key, row in rows.items()}
             for name, rows in self.rows.items()
         }
         assert found == told
         assert self.connection.execute("SELECT count(*) FROM incoming_row").fetchone() == (0,)
+
+    @invariant()
+    def an_image_is_withheld_just_if_an_excluding_table_does_not_name_it(self) -> None:
+        named = {
+            name: {self._told(row.image) for row in rows.values()}
+            for name, rows in self.rows.items()
+            if name in self.excluding
+        }
+        seen = "SELECT directory || name, withheld FROM entry WHERE seen_sha256 IS NOT NULL"
+        for key, withheld in self.connection.execute(seen).fetchall():
+            unnamed = key.startswith("images/") and any(key not in images for images in named.values())
+            assert bool(withheld) == unnamed, key
+        for name in TABLES:
+            held = "SELECT directory || name FROM entry WHERE withheld = 1"
+            kept_back = [key for (key,) in self.connection.execute(held) if key not in named.get(name, {key})]
+            assert exclusion.withheld(self.connection, name, 2) == (
+                len(kept_back),
+                sorted(kept_back, key=str.encode)[:2],
+            )
+
+    @invariant()
+    def rows_shown_without_their_image_and_the_reverse_are_found(self) -> None:
+        for name in self.excluding if not self.uncertain else ():
+            assert closure.misshown(self.connection, name) == self._misshown(name, self.staged)
 
     @invariant()
     def tables_are_known_as_last_read(self) -> None:

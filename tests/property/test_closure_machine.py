@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -32,6 +33,8 @@ VERSION_CALLS = ["ensure_repository", "ensure_branch", "has_uncommitted", "commi
 POLICIES = [
     *[{"labels": "hold"}, {"labels": "warn"}, {"labels": "hold", "boxes": "hold"}],
     *[{"labels": "hold", "boxes": "warn"}, {"labels": "warn", "boxes": "off"}],
+    *[{"labels": "exclude"}, {"labels": "exclude", "boxes": "exclude"}],
+    *[{"labels": "exclude", "boxes": "warn"}, {"labels": "exclude", "boxes": "hold"}],
 ]
 ORDINARY_TURNS = 12  # enough to stage, compare, stage what was found, compare, and publish
 
@@ -177,6 +180,10 @@ class ClosedSyncMachine(RuleBasedStateMachine):
     def a_table_can_be_read(self, name: str, sound: bool) -> None:
         self.world.tables[self._name(name)].sound = sound
 
+    @rule(at_once=st.booleans())
+    def what_no_longer_fits_is_read_again_at_once_or_later(self, at_once: bool) -> None:
+        self.world.rereads = at_once
+
     @rule(turns=st.integers(1, 4), span=st.sampled_from([0.0, 31.0]))
     def turn(self, turns: int, span: float) -> None:
         for _ in range(turns):
@@ -212,19 +219,22 @@ class ClosedSyncMachine(RuleBasedStateMachine):
     @rule()
     def snapshot(self) -> None:
         """P1, P3: a snapshot that was asked for holds all there is; it is refused only for what does not fit."""
-        before = self._all_there_is()
+        before = self._to_be_published()
         self._heal()
         answer = self.run(self.world.snapshot())
         if answer.snapshot is not None:
-            assert self.world.tree(answer.snapshot.tag) == before | self._lists(before)
+            assert self._published(answer.snapshot.tag) == before | self._lists(before)
         else:
             nothing_to_hold = "every image is gone" in answer.held
             assert nothing_to_hold or any(any(unfit(before, name)) for name in self._holding()), answer.held
 
-    def _all_there_is(self) -> dict[str, bytes]:
-        """What a commit would hold, were all seen and read now."""
-        tables = [state.bodies() for state in self.world.tables.values()]
-        return dict(self.world.files) | {key: body for bodies in tables for key, body in bodies.items()}
+    def _to_be_published(self) -> dict[str, bytes]:
+        """What a commit would hold, without lists, were all seen and read now."""
+        excluding = [state for state in self.world.tables.values() if state.closure == "exclude"]
+        named = [{row.image for row in state.rows.values()} for state in excluding]
+        images = {key: body for key, body in self.world.files.items() if all(key in each for each in named)}
+        tables = [state.bodies(images) for state in self.world.tables.values()]
+        return images | {key: body for bodies in tables for key, body in bodies.items()}
 
     def _lists(self, tree: Mapping[str, bytes]) -> dict[str, bytes]:
         """The lists that belong to a tree."""
@@ -234,6 +244,15 @@ class ClosedSyncMachine(RuleBasedStateMachine):
             f"tables/{name}/_closure.json": (json.dumps(one, ensure_ascii=False, indent=1) + "\n").encode()
             for name, one in told.items()
         }
+
+    def _published(self, reference: str) -> dict[str, bytes]:
+        """What a reference holds, without what is said there of rows and images that it leaves out.
+
+        No snapshot is made for those alone, so a list is as new as the snapshot that holds it.
+        """
+        excluding = [state.name for state in self.world.tables.values() if state.closure == "exclude"]
+        lists = {f"tables/{name}/_closure.json" for name in excluding}
+        return {key: body for key, body in self.world.tree(reference).items() if key not in lists}
 
     def _holding(self) -> list[str]:
         return [name for name, state in self.world.tables.items() if state.closure == "hold"]
@@ -249,6 +268,9 @@ class ClosedSyncMachine(RuleBasedStateMachine):
         await self.world.see_all()
         await self.world.rest()
         self._check_commits()
+        if all(state.sound and state.closure != "hold" for state in self.world.tables.values()):
+            there_is = self._to_be_published()
+            assert self._published("main") == there_is | self._lists(there_is)
         for state in self.world.tables.values():
             state.sound = True
         self._make_fit()
@@ -256,9 +278,9 @@ class ClosedSyncMachine(RuleBasedStateMachine):
         await self.world.rest()
         assert self.world.daemon.failure is None, self.world.daemon.failure
         assert self.world.daemon.live.hold == ""
-        assert self.world.tree("main") == self.world.tree("staging") == self._all_there_is()
+        assert self._published("main") == self._published("staging") == self._to_be_published()
         newest = (await self.world.history())[0]
-        assert self.world.tree(newest.tag) == self._all_there_is()
+        assert self._published(newest.tag) == self._to_be_published()
 
     @invariant()
     def every_commit_is_as_the_policies_say(self) -> None:
@@ -281,10 +303,13 @@ class ClosedSyncMachine(RuleBasedStateMachine):
             assert not objects or objects in state.versions, f"P2: {name} was never read so"
             missing, orphaned = unfit(tree, name)
             counted = [commit.metadata.get(f"syncd.{kind}.{name}") for kind in ("missing", "orphaned")]
-            if state.closure == "hold":
+            if state.closure in ("hold", "exclude"):
                 assert not missing, f"P3: {name} has rows without image: {missing}"
                 assert not orphaned, f"P3: {name} lacks rows for {orphaned}"
-            if state.closure != "warn" or not objects:  # before a table is first read there is nothing to compare
+            if state.closure == "exclude":
+                told_counts = json.loads(told) if told else {"missing": {"count": 0}, "orphaned": {"count": 0}}
+                assert counted == [str(told_counts[kind]["count"]) for kind in ("missing", "orphaned")]
+            elif state.closure != "warn" or not objects:  # before a table is first read there is nothing to compare
                 assert told is None
             else:
                 assert counted == [str(len(missing)), str(len(orphaned))]
@@ -361,3 +386,65 @@ async def test_it_goes_on_by_itself_once_the_missing_half_came(tmp_path: Path) -
         assert world.tree("main") == world.files | world.tables["labels"].bodies()
         assert world.daemon.live.hold == ""
         assert world.now - began == world.policies.quiet
+
+
+@pytest.mark.parametrize("half", ["row", "image", "both"])
+async def test_under_exclude_a_row_and_its_image_go_and_come_back_in_one_snapshot(tmp_path: Path, half: str) -> None:
+    """P3: in batches of one, each of them due to be published; no commit holds one half of the pair."""
+    async with World(tmp_path, tables={"labels": "exclude"}, batch_objects=1, max_changes=1) as world:
+        rows = world.tables["labels"].rows
+        rows |= {"1": Row("images/a.png"), "2": Row("images/b.png", part=1)}
+        world.files |= {"images/a.png": b"a", "images/b.png": b"b"}
+        await world.settle()
+        whole = world.tree("main")
+        assert {"images/a.png", "images/b.png"} < whole.keys()
+        if half != "image":
+            del rows["2"]
+        if half != "row":
+            del world.files["images/b.png"]
+        await world.settle()
+        assert "images/b.png" not in world.tree("main")
+        assert rows_of(world.tree("main"), "labels") == {"1": "images/a.png"}
+        rows["2"], world.files["images/b.png"] = Row("images/b.png", part=1), b"b"
+        await world.settle()
+        assert world.tree("main") == whole
+        for commit in world.repository.log("main"):
+            assert unfit(world.tree(commit.id), "labels") == ({}, [])
+
+
+async def test_under_exclude_images_that_keep_coming_do_not_put_a_snapshot_off(tmp_path: Path) -> None:
+    """P8: the images stay as they are while the table is read again to fit them."""
+    async with World(tmp_path, tables={"labels": "exclude"}, batch_objects=1, max_changes=5) as world:
+        for number in range(60):
+            for image in (f"images/{number}-{one}.png" for one in range(5)):
+                world.files[image] = b"more"
+                world.tables["labels"].rows[image] = Row(image)
+            await (world.look() if number else world.see_all())
+            for _ in range(6):
+                await world.turn()
+                world.pass_time(1)
+        assert len(await world.history()) > 3
+        assert len((await world.journal.due(world.now, 100))[0]) > 50, "images did not keep coming"
+
+
+async def test_under_exclude_a_table_that_cannot_be_read_again_keeps_images_from_being_staged_for_a_while_only(
+    tmp_path: Path,
+) -> None:
+    async with World(tmp_path, tables={"labels": "exclude"}) as world:
+        world.tables["labels"].rows |= {str(number): Row(f"images/{number}.png") for number in range(3)}
+        world.files["images/0.png"] = b"0"
+        world.rereads = False
+        await world.see_all()
+        for _ in range(4):
+            world.pass_time(31)
+            await world.turn()
+        world.files["images/1.png"] = b"1"
+        await world.look()
+        assert not (await world.turn()).actions
+        assert "images/1.png" not in world.tree("staging")
+        world.pass_time(61)
+        await world.turn()
+        assert "images/1.png" in world.tree("staging")
+        assert not await world.history()
+        await world.settle()
+        assert rows_of(world.tree("main"), "labels").keys() == {"0", "1"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from syncd.model import Problem, RowImage, Signature, TableObject, TableVersion
 
@@ -98,6 +98,13 @@ class MemoryInventory:
             keeps_rows=name in self.rows,
             read_at=version.observed_at,
         )
+
+    def staged_images(self, keys: Collection[str]) -> set[str]:
+        return {key for key in keys if key in self.live and self.live[key].fingerprint is not None}
+
+    def misshown_parts(self, name: str) -> set[str]:
+        rows = self.rows.get(name, {}).values()
+        return {row.part for row in rows if row.shown != bool(self.staged_images([row.image or ""]))}
 
     async def begin_rows(self, name: str) -> None:
         self.calls["begin_rows"] += 1

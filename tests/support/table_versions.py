@@ -8,12 +8,13 @@ from syncd.model import Signature, TableObject, TableVersion
 from tests.support.observing import START, fingerprint
 
 
-def table_object(key: str, content: bytes, *, rows: int = 0, rows_digest: bytes = b"") -> TableObject:
+def table_object(key: str, content: bytes, *, rows: int = 0, hidden: int = 0, rows_digest: bytes = b"") -> TableObject:
     return TableObject(
         key=key,
         fingerprint=fingerprint(content),
         signature=Signature(len(content), 1, 1, 7),
         rows=rows,
+        hidden=hidden,
         rows_digest=rows_digest,
     )
 

@@ -11,7 +11,8 @@ import asyncio
 import io
 import json
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import BinaryIO, Self
 
 from syncd.committer import Committer
 from syncd.gate import ClosedTable, Gate
-from syncd.journal import Journal, snapshots
+from syncd.journal import Journal, closure, snapshots
 from syncd.model import RowImage, Snapshot
 from syncd.planner.facts import Plan, Policies
 from syncd.preparation import Preparation
@@ -27,6 +28,7 @@ from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
 from syncd.service.requests import SnapshotAnswer, SnapshotRequests
+from syncd.service.rereads import Rereads
 from syncd.service.waiting import RESTLESS_S
 from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.tables.spool import Spool
@@ -88,7 +90,7 @@ class TableState:
     """
 
     name: str
-    closure: str  # "off", "warn" or "hold"
+    closure: str  # "off", "warn", "hold" or "exclude"
     rows: dict[str, Row] = field(default_factory=dict)
     read: dict[str, bytes] = field(default_factory=dict)  # the version read last: key to body
     versions: list[dict[str, bytes]] = field(default_factory=list)  # all that were read and recorded
@@ -101,13 +103,20 @@ class TableState:
     def part_of(self, row: Row) -> str:
         return f"tables/{self.name}/part-{row.part}.json"
 
-    def bodies(self) -> dict[str, bytes]:
-        """What it would be published as now."""
+    def bodies(self, images: Collection[str] = ()) -> dict[str, bytes]:
+        """What it would be published as now; under exclude, with these images there."""
         parts: dict[str, dict[str, list[str | None]]] = {}
+        shown = self.shown(images)
         for key, row in sorted(self.rows.items()):
-            parts.setdefault(self.part_of(row), {})[key] = [row.image, row.label]
-        schema = {f"tables/{self.name}/_schema.json": json.dumps({"rows": len(self.rows)}).encode()}
+            part = parts.setdefault(self.part_of(row), {})
+            if key in shown:
+                part[key] = [row.image, row.label]
+        schema = {f"tables/{self.name}/_schema.json": json.dumps({"rows": len(shown)}).encode()}
         return schema | {key: json.dumps(rows).encode() for key, rows in parts.items()}
+
+    def shown(self, images: Collection[str]) -> set[str]:
+        """The keys of the rows that are published, with these images there."""
+        return {key for key, row in self.rows.items() if self.closure != "exclude" or row.image in images}
 
 
 def rows_of(tree: Mapping[str, bytes], name: str) -> dict[str, str | None]:
@@ -141,34 +150,42 @@ class PretendedTable:
     def recheck(self, key: str) -> None:
         self._world.to_recheck.add(key)
 
+    def read_again(self) -> None:
+        self._world.to_reread.add(self.name)
+
     def health(self) -> SourceHealth:
         sound = self._state.sound
         return SourceHealth(
             name=self.name, available=sound, complete=self._complete and sound, scanning=False, settling=0
         )
 
-    async def lay_by(self) -> tuple[list[str], dict[str, bytes]]:
+    async def lay_by(self) -> tuple[list[str], dict[str, bytes], set[str]]:
         """Read all of it and lay by the rows of the pieces that changed; nothing follows from that yet."""
         state, journal = self._state, self._world.journal
-        known, bodies = journal.known_table(self.name), state.bodies()
+        images = journal.staged_images({row.image for row in state.rows.values() if row.image})
+        known, bodies, shown = journal.known_table(self.name), state.bodies(images), state.shown(images)
         same = {}
         if known is not None and (known.keeps_rows or not state.compares):
             same = {one.object.key: one.object.fingerprint for one in known.objects}
         gone = {one.object.key for one in known.objects} - bodies.keys() if known is not None else set()
         changed = {key for key, body in bodies.items() if same.get(key) != table_object(key, body).fingerprint}
+        if state.closure == "exclude":  # the rows that are left out may be others
+            changed = set(bodies)
         if state.compares:
             await journal.begin_rows(self.name)
-            rows = [RowImage(key, state.part_of(row), row.image) for key, row in state.rows.items()]
+            rows = [RowImage(key, state.part_of(row), row.image, key in shown) for key, row in state.rows.items()]
             await journal.add_rows(self.name, [row for row in rows if row.part in changed])
-        return sorted(changed | gone), bodies
+        return sorted(changed | gone), bodies, shown
 
     async def read(self) -> None:
         """Record a version, if there is a table to be read."""
         state = self._state
         if not state.sound:
             return
-        changed, bodies = await self.lay_by()
-        objects = [table_object(key, body, rows=len(rows_of({key: body}, self.name))) for key, body in bodies.items()]
+        changed, bodies, shown = await self.lay_by()
+        parts = Counter(state.part_of(row) for row in state.rows.values())
+        hidden = Counter(state.part_of(row) for key, row in state.rows.items() if key not in shown)
+        objects = [table_object(key, body, rows=parts[key], hidden=hidden[key]) for key, body in bodies.items()]
         version = table_version(self.name, *objects, at=self._world.now)
         state.read = bodies
         await self._world.journal.record_table(version, changed_parts=changed if state.compares else None)
@@ -196,6 +213,8 @@ class World:
         self.files: dict[str, bytes] = {}
         self.seen: dict[str, bytes] = {}
         self.to_recheck: set[str] = set()
+        self.to_reread: set[str] = set()
+        self.rereads = True  # what the gate wants read again is read before the next turn
         self.now = START
         self.repository = MemoryRepository()
         self.objects = MemoryObjectStore(self.repository, "staging")
@@ -228,6 +247,8 @@ class World:
 
     async def _start(self) -> None:
         self.journal = await Journal(self.directory).__aenter__()
+        excluding = [state.name for state in self.tables.values() if state.closure == "exclude"]
+        await self.journal.write(closure.configure, excluding)
         self.folder = PretendedFolder(self)
         self.seen = {}  # the new process lists everything
         for directory in self.journal.known_directories("images/"):
@@ -240,13 +261,15 @@ class World:
     def _engine(self) -> Engine:
         wake, clock = asyncio.Event(), lambda: self.now
         sources = [self.folder, *self.sources.values()]
-        gate = self._gate()
+        rereads = Rereads(sources)
+        gate = self._gate(rereads)
         return Engine(
             clock=clock,
             policies=self.policies,
             journal=self.journal,
             sources=sources,
             gate=gate,
+            rereads=rereads,
             lakefs=None,
             preparation=Preparation(
                 journal=self.journal,
@@ -280,16 +303,22 @@ class World:
             wake=wake,
         )
 
-    def _gate(self) -> Gate:
+    def _gate(self, rereads: Rereads) -> Gate:
         return Gate(
             journal=self.journal,
             tables=[
-                ClosedTable(name=state.name, holds=state.closure == "hold", wait=WAIT)
+                ClosedTable(
+                    name=state.name,
+                    holds=state.closure == "hold",
+                    excludes=state.closure == "exclude",
+                    wait=WAIT,
+                )
                 for state in self.tables.values()
                 if state.compares
             ],
             spool=Spool(self.directory / "closure"),
             clock=lambda: self.now,
+            read_again=rereads.ask,
         )
 
     async def look(self) -> None:
@@ -311,10 +340,13 @@ class World:
 
     async def turn(self) -> Plan | None:
         """Let the loop decide and act once; return what it decided, None if that failed."""
+        while self.rereads and self.to_reread:
+            await self.read(self.to_reread.pop())
         return await self.daemon._turn()
 
     async def rest(self, turns: int = 300) -> None:
         """Turn until nothing more comes of it; time passes only as far as the loop would sleep."""
+        self.rereads = True
         in_vain = 0  # turns in a row for a moment that has come, while something else holds it back
         for _ in range(turns):
             plan = await self.turn()
@@ -335,6 +367,7 @@ class World:
 
     async def settle(self, turns: int = 60) -> None:
         """Let everything work, look, read, and turn until the loop has nothing to do, long after the last change."""
+        self.rereads = True
         await self.see_all()
         for _ in range(turns):
             self.pass_time(4000)
@@ -342,6 +375,7 @@ class World:
 
     async def snapshot(self, *, allow_held: bool = False, turns: int = 60) -> SnapshotAnswer:
         """Call for a snapshot and turn until it is answered."""
+        self.rereads = True
         asking = asyncio.create_task(self.engine.requests.snapshot(patience=timedelta(days=1), allow_held=allow_held))
         while not asking.done() and not self.engine.requests.facts(self.now):
             await asyncio.sleep(0)  # until its barrier has passed

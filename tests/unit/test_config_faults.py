@@ -84,7 +84,7 @@ def test_one_value_is_refused_with_line_key_rule_value_and_nearest_key(tmp_path:
         (f'{TABLE}table = "t"\n', "5: tables[0].table: table goes with url"),
         (f'{TABLE}query = "q"\n', "5: tables[0].query: query goes with url"),
         (f'{TABLE}closure = "warn"\n', "5: tables[0].closure: needs image_column"),
-        (f'{TABLE}image_column = "i"\nclosure = "exclude"\n', "6: tables[0].closure: is not supported by this version"),
+        (f'{TABLE}closure = "exclude"\n', "5: tables[0].closure: needs image_column"),
         (
             '[lakefs]\nstaging_branch = "main"\n',
             "2: lakefs.staging_branch: staging_branch and publish_branch must be two",

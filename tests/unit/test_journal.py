@@ -68,7 +68,7 @@ async def due_keys(journal: Journal) -> tuple[list[str], list[str]]:
 
 async def test_a_new_file_is_due_until_it_is_staged_and_waits_until_it_is_committed(journal):
     await journal.record([present("images/a.png", b"a"), present("tables/labels.csv", b"id")])
-    assert await due_keys(journal) == (["images/a.png", "tables/labels.csv"], [])
+    assert await due_keys(journal) == (["tables/labels.csv", "images/a.png"], [])
 
     await stage_all(journal)
     assert await due_keys(journal) == ([], [])

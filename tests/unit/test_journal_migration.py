@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import JournalError
-from syncd.journal import Journal, migrate, pictures, snapshots
+from syncd.journal import Journal, migrate, observations, pictures, snapshots
 from syncd.journal.journal import open_readonly
 from tests.support.observing import fingerprint, present
 
@@ -127,4 +127,4 @@ async def test_what_cannot_be_read_before_the_daemon_has_migrated_says_so(tmp_pa
     with pytest.raises(JournalError, match="syncd run"), open_readonly(tmp_path) as connection:
         pictures.standing(connection, count_up_to=1)
     with open_readonly(tmp_path) as connection:
-        assert pictures.entry(connection, "images/a.png").size_bytes == 1
+        assert observations.known(connection, ["images/a.png"])["images/a.png"].size_bytes == 1

@@ -23,6 +23,7 @@ from syncd.sources.tables.guard import RowLimits, why_held
 from syncd.sources.tables.images import ImageColumn
 from syncd.sources.tables.pace import Pace
 from tests.support.memory_inventory import MemoryInventory
+from tests.support.observing import present
 from tests.support.watching import now
 
 ID = Column(name="id", kind=Kind.INTEGER, declared="bigint")
@@ -320,6 +321,22 @@ async def test_every_rows_image_is_told_and_told_again_when_it_is_found_in_anoth
     world.restarted()
     await world.look()
     assert world.inventory.rows["labels"]["2"].image == "images/2"
+
+
+async def test_a_table_is_read_again_for_its_images_although_the_database_is_as_it_was(tmp_path: Path) -> None:
+    world = World(tmp_path, excludes=True)
+    world.database.token = 1
+    await world.look()
+    assert {row.shown for row in world.inventory.rows["labels"].values()} == {False}
+    await world.inventory.record([present(f"images/{number}.png", b"1") for number in range(99)])
+    await world.look()
+    assert world.database.reads == 1
+    world.source.read_again()
+    await world.look()
+    assert world.database.reads == 2
+    assert [row.row_key for row in world.inventory.rows["labels"].values() if not row.shown] == ["99"]
+    await world.look()
+    assert world.database.reads == 2
 
 
 async def test_a_table_can_be_published_as_text(tmp_path: Path) -> None:

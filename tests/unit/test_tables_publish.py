@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,10 +18,11 @@ from syncd.sources.tables.publish import (
     SCHEMA_NAME,
     KnownObject,
     Published,
+    Publisher,
     PublishingStoppedError,
     part_of,
-    publish,
 )
+from syncd.sources.tables.publish_csv import publish_csv
 from syncd.sources.tables.spool import Spool
 
 COLUMNS = (
@@ -61,8 +62,7 @@ def pass_over(
 ) -> tuple[Published, list[RowImage]]:
     told: list[RowImage] = []
     reading = rows if isinstance(rows, Reading) else Reading(rows)
-    published = publish(
-        reading,
+    published = Publisher(
         name="labels",
         image_column=more.pop("image_column", IMAGES),
         known=known or {},
@@ -70,7 +70,7 @@ def pass_over(
         target_rows=100,
         on_rows=told.extend,
         **more,
-    )
+    ).whole(reading)
     return published, told
 
 
@@ -246,7 +246,7 @@ def test_memory_does_not_grow_with_the_table(spool: Spool) -> None:
         return ((f"label of the row with the number {key}", key) for key in range(count))
 
     def run(count: int) -> None:
-        publish(Reading(rows(count)), name="labels", image_column=None, known={}, spool=spool)
+        Publisher(name="labels", image_column=None, known={}, spool=spool).whole(Reading(rows(count)))
 
     run(1_000)  # what is loaded once is no growth
     gc.collect()
@@ -258,13 +258,83 @@ def test_memory_does_not_grow_with_the_table(spool: Spool) -> None:
         peak = max(peak, process.memory_info().rss)
         return False
 
-    publish(
-        Reading(rows(300_000)),
+    publisher = Publisher(name="labels", image_column=IMAGES, known={}, spool=spool, stopped=look, on_rows=look)
+    publisher.whole(Reading(rows(300_000)))
+    assert peak - before < 70 << 20
+
+
+# Under exclude.
+
+
+def shown(published: Published, tmp_path: Path) -> list[int]:
+    """The keys in what is published."""
+    tables = [pq.read_table(tmp_path / "spool" / one.fingerprint.sha256.hex()) for one in parts(published)]
+    return [key for found in tables for key in found.column("id").to_pylist()]
+
+
+def test_rows_whose_image_is_not_there_are_left_out_and_told_as_such(spool: Spool, tmp_path: Path) -> None:
+    rows = table(2_000)
+    published, told = pass_over(rows, spool, there=lambda images: {one for one in images if not one.endswith("7")})
+    left_out = [key for _, key in rows if str(key).endswith("7")]
+    assert shown(published, tmp_path) == [key for _, key in rows if key not in left_out]
+    assert [int(one.row_key) for one in told if not one.shown] == left_out
+    assert (published.rows, sum(one.rows for one in published.objects)) == (2_000, 2_000)
+    assert sum(one.hidden for one in published.objects) == len(left_out)
+    with spool.open(next(one.fingerprint.sha256 for one in published.objects if one.key == SCHEMA)) as file:
+        assert json.load(file)["rows"] == 2_000 - len(left_out)
+
+
+def test_a_part_of_which_nothing_is_shown_stays_as_one_without_rows(spool: Spool, tmp_path: Path) -> None:
+    published, told = pass_over(table(300), spool, there=lambda _: ())
+    everything, _ = pass_over(table(300), spool)
+    assert [one.key for one in published.objects] == [one.key for one in everything.objects]
+    assert shown(published, tmp_path) == []
+    assert not any(one.shown for one in told)
+
+
+def test_only_parts_that_show_other_rows_or_hold_other_ones_are_made_and_told_anew(spool: Spool) -> None:
+    rows = table(2_000)
+    away = {IMAGES.key_of("label 1000")}
+
+    def there(images: Collection[str]) -> set[str]:
+        return set(images) - away
+
+    first, _ = pass_over(rows, spool, there=there)
+    again, told = pass_over(rows, spool, known_from(first), there=there)
+    assert (again.changed, told) == ((), [])
+    assert again.objects == first.objects
+    away.clear()
+    back, told = pass_over(rows, spool, known_from(first), there=there)
+    assert len(back.changed) == 1
+    assert "1000" in {one.row_key for one in told}
+    assert all(one.shown for one in told)
+    whole, _ = pass_over(rows, spool)
+    assert back.objects == whole.objects
+    # A row that is left out, too, is told of when it comes, although nothing that is published changes but its count.
+    away.add(IMAGES.key_of("new"))
+    more, told = pass_over([*rows, ("new", 5_000)], spool, known_from(back), there=there)
+    assert more.rows == 2_001
+    assert [one.row_key for one in told if not one.shown] == ["5000"]
+    assert {one.key: one.fingerprint for one in more.objects} == {one.key: one.fingerprint for one in back.objects}
+
+
+def test_a_text_file_leaves_them_out_as_well(spool: Spool) -> None:
+    told: list[RowImage] = []
+    published = publish_csv(
+        Reading([("a", 1), ("b", 2), ("none", 3)]),
         name="labels",
         image_column=IMAGES,
         known={},
         spool=spool,
-        stopped=look,
-        on_rows=look,
+        on_rows=told.extend,
+        there=lambda images: {"images/a"} & set(images),
     )
-    assert peak - before < 70 << 20
+    (made,) = published.objects
+    with spool.open(made.fingerprint.sha256) as file:
+        assert file.read() == b"label,id\na,1\n"
+    assert (published.rows, made.rows, made.hidden) == (3, 3, 2)
+    assert [(one.row_key, one.image, one.shown) for one in told] == [
+        ("1", "images/a", True),
+        ("2", "images/b", False),
+        ("3", None, False),
+    ]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from syncd.model import IMAGES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
 _PATH_GROUP = "path"
+_ROWS_AT_A_TIME = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,26 @@ class ImageColumn:
                 text = text or ""
         path = text.removeprefix(self.prefix).removeprefix("./")
         return IMAGES + path if path else None
+
+
+def shown_of(
+    rows: Sequence[Sequence[Any]],
+    position: int,
+    image_column: ImageColumn,
+    there: Callable[[Collection[str]], Collection[str]],
+) -> Iterator[bool]:
+    """Yield for each row whether its image is there, asking for some thousands at a time.
+
+    Args:
+        rows: Any number.
+        position: Where in a row the name of its image stands.
+        image_column: Reads it.
+        there: Returns those of some images that are there.
+    """
+    for at in range(0, len(rows), _ROWS_AT_A_TIME):
+        images = [image_column.key_of(row[position]) for row in rows[at : at + _ROWS_AT_A_TIME]]
+        found = there({image for image in images if image is not None})
+        yield from (image in found for image in images)
 
 
 def path_fault(path: str) -> str:

@@ -27,7 +27,7 @@ from syncd.sources.tables.base import KeyRange, TableFaultError, TableUnavailabl
 from syncd.sources.tables.part_names import key_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from syncd.model import TableObject
@@ -77,7 +77,12 @@ class Plan:
 
 
 def plan(
-    baseline: Baseline, tallies: Sequence[Tally], present: Callable[[Sequence[Any]], Sequence[bool]], *, most_rows: int
+    baseline: Baseline,
+    tallies: Sequence[Tally],
+    present: Callable[[Sequence[Any]], Sequence[bool]],
+    *,
+    most_rows: int,
+    needed: Collection[str] = (),
 ) -> Plan:
     """Return what is read again.
 
@@ -86,10 +91,15 @@ def plan(
         tallies: Of its parts, now.
         present: See ``ChangeAware.present``.
         most_rows: What a part holds at most: the next one may begin because this one is full.
+        needed: Names of parts whose rows are wanted although they may be the same.
     """
     parts = baseline.parts
     runs = _runs(parts, most_rows)
-    again = [any(tallies[n].may_be_new or tallies[n].rows != baseline.rows[n] for n in run) for run in runs]
+
+    def is_needed(n: int) -> bool:
+        return parts[n].name in needed or tallies[n].may_be_new or tallies[n].rows != baseline.rows[n]
+
+    again = [any(map(is_needed, run)) for run in runs]
     for number, run in enumerate(runs):
         if any(tallies[n].rows for n in run):
             again[number] = again[number] or number > 0  # all before it are empty, so it is the first one now
@@ -156,6 +166,7 @@ class Follower:
         publisher: Publisher,
         *,
         known: Iterable[TableObject] | None,
+        needed: Collection[str] = (),
         now: datetime,
     ) -> Published:
         """Read the table and return what it is to be published as.
@@ -165,6 +176,7 @@ class Follower:
             changes: Of the same moment; None: the database does not tell of any.
             publisher: Makes parts of rows.
             known: The objects of the version accepted last; None: all rows and bodies are needed.
+            needed: See :func:`plan`.
             now: When the reading began.
 
         Raises:
@@ -172,7 +184,7 @@ class Follower:
         """
         self._read, changes = None, None if self._refused else changes
         try:
-            found = self._compared(changes, known)
+            found = self._compared(changes, known, needed)
             if found is not None and found.is_worth_it and not self._is_whole_due(now):
                 published = publisher.again(changes.rows(found.ranges) if changes and found.ranges else reading, found)
                 self.rows_read = sum(found.range_rows)
@@ -194,13 +206,17 @@ class Follower:
     def _is_whole_due(self, now: datetime) -> bool:  # also when the clock was set back
         return self._baseline is None or not timedelta() <= now - self._baseline.read_whole_at < self._whole
 
-    def _compared(self, changes: ChangeAware | None, known: Iterable[TableObject] | None) -> Plan | None:
+    def _compared(
+        self, changes: ChangeAware | None, known: Iterable[TableObject] | None, needed: Collection[str]
+    ) -> Plan | None:
         baseline = self._baseline
         if changes is None or baseline is None or known is None or contents(known) != baseline.contents:
             return None
         try:
             tallies = changes.tally([part.begin for part in baseline.parts[1:]], baseline.mark)
-            return None if tallies is None else plan(baseline, tallies, changes.present, most_rows=self._most_rows)
+            if tallies is None:
+                return None
+            return plan(baseline, tallies, changes.present, most_rows=self._most_rows, needed=needed)
         except TableFaultError as error:
             self._refuse(error)
             raise ChangesUntoldError("the database refuses to tell what changed") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from syncd.errors import SyncdError
@@ -15,13 +16,14 @@ from syncd.model import TABLES, RowImage, Signature, TableObject
 from syncd.sources.tables import parquet
 from syncd.sources.tables.base import TableChangingError, TableFaultError
 from syncd.sources.tables.csv_text import text_of
+from syncd.sources.tables.images import shown_of
 from syncd.sources.tables.incremental import SeenPart, split
 from syncd.sources.tables.part_names import key_bytes, part_name
 from syncd.sources.tables.parts import TARGET_ROWS, Part, cut
 from syncd.sources.tables.schema import schema_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from syncd.model import Fingerprint
     from syncd.sources.tables.base import Row, TableReading
@@ -54,7 +56,7 @@ class Published:
     objects: tuple[TableObject, ...]  # all of them, sorted by key: parts and ``_schema.json``
     changed: tuple[str, ...]  # names of parts that are new or hold other rows, sorted
     gone: tuple[str, ...]  # names of parts that are known and no more, sorted
-    rows: int
+    rows: int  # of the table
     schema: str  # JSON, as published
     parts: tuple[SeenPart, ...] = ()  # in the order of keys; () where the table is not published in parts
 
@@ -72,6 +74,8 @@ class Publisher:
         stopped: Asked after each batch of rows; True ends the pass.
         on_rows: Told of all rows of each part that changed, in order, some thousands at a time, with the part's name.
             Not of those of the parts that are gone. What it was told counts only when the pass has ended.
+        there: Which of some images are there; rows that name another one, or none, are left out of what is published.
+            None: all rows are published.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Publisher:
     target_rows: int = TARGET_ROWS
     stopped: Callable[[], bool] = lambda: False
     on_rows: Callable[[Sequence[RowImage]], None] | None = None
+    there: Callable[[Collection[str]], Collection[str]] | None = None
 
     def whole(self, reading: TableReading) -> Published:
         """Read a table once, and leave in the spool the body of every object that is not known as it is now.
@@ -120,29 +125,6 @@ class Publisher:
         if tuple(found) != plan.range_rows:
             raise TableChangingError(f"the table {self.name} was given or lost partitions while it was being read")
         return work.published()
-
-
-def publish(
-    reading: TableReading,
-    *,
-    name: str,
-    image_column: ImageColumn | None,
-    known: Mapping[str, KnownObject],
-    spool: Spool,
-    target_rows: int = TARGET_ROWS,
-    stopped: Callable[[], bool] = lambda: False,
-    on_rows: Callable[[Sequence[RowImage]], None] | None = None,
-) -> Published:
-    """Read a table once; see :class:`Publisher`."""
-    return Publisher(
-        name=name,
-        image_column=image_column,
-        known=known,
-        spool=spool,
-        target_rows=target_rows,
-        stopped=stopped,
-        on_rows=on_rows,
-    ).whole(reading)
 
 
 def part_of(key: str) -> str:
@@ -193,8 +175,9 @@ class _Pass:
     def published(self) -> Published:
         """Return what all became; called once, at the end."""
         rows = sum(part.rows for part in self._parts)
+        shown = rows - sum(one.hidden for one in self._objects.values())
         publisher = self._publisher
-        body = schema_json(publisher.name, self._columns, self.key_column.name, rows, publisher.image_column)
+        body = schema_json(publisher.name, self._columns, self.key_column.name, shown, publisher.image_column)
         self._take_schema(body)
         return Published(
             objects=tuple(sorted(self._objects.values(), key=lambda published: published.key)),
@@ -231,19 +214,25 @@ class _Pass:
             )
         table = parquet.to_table(self._columns, part.rows, self._key_position)
         digest = parquet.rows_digest(self._columns, table)
+        shown = self._shown(part.rows)
+        hidden = shown.count(False)
+        if hidden:  # what is told of the rows depends on both
+            digest = hashlib.sha256(digest + bytes(shown)).digest()
         known = self._known.get(key)
         unchanged = known is not None and known.published.rows_digest == digest
         if known and unchanged and not known.rewrite:
             self._objects[key] = known.published
         else:
+            if hidden:
+                table = parquet.to_table(self._columns, list(compress(part.rows, shown)), self._key_position)
             with self._spool.new_file() as path:
                 parquet.write_part(path, table)
                 fingerprint = self._spool.keep(path)
-            self._objects[key] = _object(key, fingerprint, len(part.rows), digest)
+            self._objects[key] = _object(key, fingerprint, len(part.rows), digest, hidden)
         self._parts.append(SeenPart(part.name, part.rows[0][self._key_position], len(part.rows)))
         if not unchanged:
             self._changed.append(part.name)
-            self._tell(part)
+            self._tell(part, shown)
 
     def _take_schema(self, body: bytes) -> None:
         key = self._prefix + SCHEMA_NAME
@@ -255,14 +244,20 @@ class _Pass:
             path.write_bytes(body)
             self._objects[key] = _object(key, self._spool.keep(path), 0, b"")
 
-    def _tell(self, part: Part) -> None:
+    def _shown(self, rows: Sequence[Row]) -> list[bool]:
+        publisher = self._publisher
+        if publisher.there is None or publisher.image_column is None or self._image_position is None:
+            return [True] * len(rows)
+        return list(shown_of(rows, self._image_position, publisher.image_column, publisher.there))
+
+    def _tell(self, part: Part, shown: Sequence[bool]) -> None:
         on_rows = self._publisher.on_rows
         if on_rows is None:
             return
         text = text_of(self.key_column.kind, scale=self.key_column.scale)
         for at in range(0, len(part.rows), _ROWS_AT_A_TIME):
-            rows = part.rows[at : at + _ROWS_AT_A_TIME]
-            on_rows([RowImage(text(row[self._key_position]), part.name, self._image(row)) for row in rows])
+            rows = zip(part.rows[at : at + _ROWS_AT_A_TIME], shown[at : at + _ROWS_AT_A_TIME], strict=True)
+            on_rows([RowImage(text(row[self._key_position]), part.name, self._image(row), is_) for row, is_ in rows])
 
     def _image(self, row: Row) -> str | None:
         image_column = self._publisher.image_column
@@ -271,6 +266,8 @@ class _Pass:
         return image_column.key_of(row[self._image_position])
 
 
-def _object(key: str, fingerprint: Fingerprint, rows: int, digest: bytes) -> TableObject:
+def _object(key: str, fingerprint: Fingerprint, rows: int, digest: bytes, hidden: int = 0) -> TableObject:
     signature = Signature(fingerprint.size_bytes, 0, 0, 0)
-    return TableObject(key=key, fingerprint=fingerprint, signature=signature, rows=rows, rows_digest=digest)
+    return TableObject(
+        key=key, fingerprint=fingerprint, signature=signature, rows=rows, hidden=hidden, rows_digest=digest
+    )

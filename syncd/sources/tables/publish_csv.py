@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from syncd.model import TABLES, RowImage, Signature, TableObject
 from syncd.sources.tables.base import WHOLE
 from syncd.sources.tables.csv_text import text_of, write_csv
+from syncd.sources.tables.images import shown_of
 from syncd.sources.tables.publish import Published, PublishingStoppedError, image_position
 from syncd.sources.tables.schema import schema_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from syncd.sources.tables.base import Row, TableReading
     from syncd.sources.tables.images import ImageColumn
@@ -28,10 +30,19 @@ def publish_csv(
     spool: Spool,
     stopped: Callable[[], bool] = lambda: False,
     on_rows: Callable[[Sequence[RowImage]], None] | None = None,
+    there: Callable[[Collection[str]], Collection[str]] | None = None,
 ) -> Published:
     """Read a table once and leave its text in the spool, unless it is known; see ``publish``."""
     key = f"{TABLES}{name}.csv"
-    batches = _told(reading, image_column, stopped, on_rows)
+    rows = 0
+
+    def tell(batch: Sequence[RowImage]) -> None:
+        nonlocal rows
+        rows += len(batch)
+        if on_rows is not None:
+            on_rows(batch)
+
+    batches = _told(reading, image_column, stopped, tell, there)
     with spool.new_file() as path:
         written = write_csv(path, reading.columns, batches, reading.key_position)
         fingerprint = written.fingerprint
@@ -43,7 +54,8 @@ def publish_csv(
         key=key,
         fingerprint=fingerprint,
         signature=Signature(fingerprint.size_bytes, 0, 0, 0),
-        rows=written.rows,
+        rows=rows,
+        hidden=rows - written.rows,
         rows_digest=fingerprint.sha256,
     )
     key_name = reading.columns[reading.key_position].name
@@ -51,7 +63,7 @@ def publish_csv(
         objects=(made,),
         changed=(WHOLE,),  # its rows were told, so they are taken, whether or not there are others among them
         gone=(),
-        rows=written.rows,
+        rows=rows,
         schema=schema_json(name, reading.columns, key_name, written.rows, image_column).decode(),
     )
 
@@ -60,7 +72,8 @@ def _told(
     reading: TableReading,
     image_column: ImageColumn | None,
     stopped: Callable[[], bool],
-    on_rows: Callable[[Sequence[RowImage]], None] | None,
+    on_rows: Callable[[Sequence[RowImage]], None],
+    there: Callable[[Collection[str]], Collection[str]] | None,
 ) -> Iterator[Sequence[Row]]:
     at = reading.key_position
     text = text_of(reading.columns[at].kind, scale=reading.columns[at].scale)
@@ -68,6 +81,12 @@ def _told(
     for batch in reading.batches():
         if stopped():
             raise PublishingStoppedError("the reading of the table was stopped")
-        if on_rows is not None and image_column is not None and position is not None:
-            on_rows([RowImage(text(row[at]), WHOLE, image_column.key_of(row[position])) for row in batch])
-        yield batch
+        images: list[str | None] = [None] * len(batch)
+        shown = [True] * len(batch)
+        if image_column is not None and position is not None:
+            images = [image_column.key_of(row[position]) for row in batch]
+            if there is not None:
+                shown = list(shown_of(batch, position, image_column, there))
+        told = zip(batch, images, shown, strict=True)
+        on_rows([RowImage(text(row[at]), WHOLE, image, is_) for row, image, is_ in told])
+        yield list(compress(batch, shown))

@@ -80,6 +80,7 @@ class TableReader:
         self._refused: _Refused | None = None
         self._shown: _Shown | None = None
         self._approved: _Shown | None = None
+        self._asked = self._answered = 0  # how often it was asked to read anew, and which of these were answered
         self._rewrite: set[str] = set()  # keys whose bodies are written although they may be unchanged
         self.has_version = False  # one is known, from this run or an earlier one
         self.figures: dict[str, Any] = {}  # of the read that ended last, for the log
@@ -123,6 +124,10 @@ class TableReader:
         """Let the next look write this body anew."""
         self._rewrite.add(key)
 
+    def read_again(self) -> None:
+        """Let the next look read the table although it may be as it was: images that its rows name came or went."""
+        self._asked += 1
+
     def approve(self) -> None:
         """Let the next look take what was held, unless more is gone by then or the columns are others."""
         self._approved, self._refused = self._shown, None
@@ -134,16 +139,20 @@ class TableReader:
         token = self._database.probe()
         if token is not None and self._refused is not None and token == self._refused.token:
             raise self._refused.error
-        if token is not None and token == self._token and known is not None and not rewrite and self._has_rows(known):
+        asked = self._asked
+        nothing_asked = not rewrite and asked == self._answered
+        if token is not None and token == self._token and known is not None and nothing_asked and self._has_rows(known):
             return False
         try:
             try:
-                return self._read_anew(loop, known, rewrite, token, now, reason)
+                is_new = self._read_anew(loop, known, rewrite, token, now, reason)
             except ChangesUntoldError:  # its transaction is over
-                return self._read_anew(loop, known, rewrite, token, now, reason)
+                is_new = self._read_anew(loop, known, rewrite, token, now, reason)
         except HeldVersionError as error:
             self._refused = _Refused(token, error)
             raise
+        self._answered = asked
+        return is_new
 
     def _read_anew(
         self,
@@ -228,11 +237,18 @@ class TableReader:
             "spool": self._spool,
             "stopped": self._stopped,
             "on_rows": tell if self._settings.keeps_rows else None,
+            "there": self._inventory.staged_images if self._settings.excludes else None,
         }
         if self._settings.as_csv:
             return publish_csv(reading, **how)
-        followed = objects if objects and not rewrite else None
-        return self._follower.publish(reading, _changes_in(reading), Publisher(**how), known=followed, now=now)
+        return self._follower.publish(
+            reading,
+            _changes_in(reading),
+            Publisher(**how),
+            known=objects if objects and not rewrite else None,
+            needed=self._inventory.misshown_parts(self._settings.name) if self._settings.excludes else (),
+            now=now,
+        )
 
     def _agree_to_columns(self, known: KnownTable | None, reading: TableReading, columns: bytes) -> None:
         change = compare(known.schema if known is not None else "", reading.columns, self._settings.key)
