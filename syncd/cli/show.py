@@ -102,7 +102,7 @@ def closure(tables: Sequence[Mapping[str, Any]]) -> None:
             if fits
             else f"{table['missing']} rows without image, {table['orphaned']} images without row"
         )
-        say(f"{table['table']}: {said}")
+        say(f"{table['table']}: {said}{', which are left out' if table['left_out'] and not fits else ''}")
         for row in table["rows"]:
             say(f"  row {row['key']}: {row['image'] or '(none)'}: {row['reason']}")
         for image in table["images"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syncd.journal import closure, pictures
+from syncd.journal import closure, exclusion, pictures
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES
 from syncd.service.sources import folder_settings
@@ -63,6 +63,9 @@ def _reason(connection: sqlite3.Connection, image: str | None, judge: Callable[[
     if fault := path_fault(path):
         return fault
     entry = pictures.entry(connection, image)
+    if entry is not None and entry.withheld:
+        others = ", ".join(exclusion.unnaming(connection, image, exclusion.effective(connection)))
+        return f"the image is left out, since no row of {others} names it"
     if entry is not None and entry.seen is not None:
         return NOT_YET
     verdict = judge(path)

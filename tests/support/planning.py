@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
@@ -68,7 +69,8 @@ def changes(draw: st.DrawFn, *, puts: bool) -> PendingChange:
     key = area + draw(st.sampled_from(["a.png", "b.png", "labels.csv"]))
     if puts:
         return put(key, size=draw(st.integers(0, 1500)), revision=draw(revisions), since=draw(moments))
-    return delete(key, revision=draw(revisions), since=draw(moments))
+    gone = delete(key, revision=draw(revisions), since=draw(moments))
+    return replace(gone, withheld=draw(st.booleans()) and area == "images/")
 
 
 def due(*, puts: bool) -> st.SearchStrategy[tuple[PendingChange, ...]]:
@@ -107,6 +109,7 @@ closures = st.builds(
     held=st.sampled_from(["", "labels: 1 row without its image"]),
     alert_at=moments,
     recheck_at=moments,
+    images_stay_until=st.one_of(st.none(), moments),
 )
 
 

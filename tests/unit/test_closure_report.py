@@ -10,7 +10,7 @@ import pytest
 
 from syncd.config import Settings, load
 from syncd.errors import JournalError, SourceUnavailableError
-from syncd.journal import Journal
+from syncd.journal import Journal, closure
 from syncd.journal.staging import Staged
 from syncd.model import RowImage
 from syncd.service.closure_report import NO_IMAGE, NOT_THERE, NOT_YET, closure_report
@@ -45,9 +45,10 @@ class Place:
             await self.stage()
 
     async def stage(self) -> None:
-        puts, _ = await self.journal.due(START, ALL)
-        await self.journal.begin_batch(puts, START)
+        puts, deletes = await self.journal.due(START, ALL)
+        await self.journal.begin_batch((*puts, *deletes), START)
         outcomes = [Staged(key=put.key, sha256=put.fingerprint.sha256, size_bytes=1, sent=True) for put in puts]
+        outcomes += [Staged(key=delete.key, sha256=None, size_bytes=None, sent=True) for delete in deletes]
         await self.journal.finish_in_batch(outcomes, START)
 
     async def rows(self, images: dict[str, str | None], name: str = "labels") -> None:
@@ -137,7 +138,7 @@ async def test_an_image_that_went_is_not_on_its_way(place):
 async def test_rows_and_images_that_fit_are_no_news(place):
     await place.images("a.png")
     await place.rows({"1": "a.png"})
-    report = {"table": "labels", "read": True, "missing": 0, "orphaned": 0, "rows": [], "images": []}
+    report = {"table": "labels", "read": True, "left_out": False, "missing": 0, "orphaned": 0, "rows": [], "images": []}
     assert closure_report(place.settings("labels"), limit=ALL) == [report]
 
 
@@ -147,6 +148,18 @@ async def test_rows_and_images_are_sorted_and_named_by_their_paths(place):
     (report,) = closure_report(place.settings("labels=hold"), limit=ALL)
     assert [(row["key"], row["image"]) for row in report["rows"]] == [("a", "z.png"), ("b", "y.png")]
     assert report["images"] == ["a/c.png", "b.png"]
+
+
+async def test_what_one_table_leaves_out_is_missing_to_the_other(place):
+    await place.journal.write(closure.configure, ["labels"])
+    await place.images("a.png", "b.png")
+    await place.rows({"1": "a.png"})
+    await place.rows({"1": "b.png", "2": "a.png"}, "boxes")
+    await place.stage()
+    labels, boxes = closure_report(place.settings("labels=exclude", "boxes"), limit=ALL)
+    assert (labels["left_out"], labels["missing"], labels["images"]) == (True, 0, ["b.png"])
+    (row,) = boxes["rows"]
+    assert row["reason"] == "the image is left out, since no row of labels names it"
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 4])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from syncd.planner.closure import overdue
+from syncd.planner.closure import overdue, stageable
 from syncd.planner.decide import decide
 from syncd.planner.facts import ClosureFacts, RequestFacts
 from tests.support.planning import NOW, ago, delete, facts, policies, put, seconds
@@ -54,3 +56,26 @@ def test_the_loop_wakes_up_when_what_was_staged_since_may_be_published():
 
 def test_what_came_after_all_calls_puts_no_answer_off():
     assert said(due_puts=(put(revision=6),), due_deletes=(delete(revision=9),)) == UNFIT
+
+
+# Under exclude, while a table is read again to fit the images on the branch.
+
+READ_AGAIN = replace(CHECKED, images_stay_until=NOW + seconds(60), alert_at=NOW + seconds(600))
+
+
+def test_images_stay_as_they_are_for_as_long_as_a_table_is_read_again_to_fit_them():
+    """Else those that keep coming would keep the two from ever fitting."""
+    image, part = put("images/new.png"), put("tables/labels/part-0.parquet")
+    gone, unnamed = delete("images/gone.png"), replace(delete("images/unnamed.png"), withheld=True)
+    known = facts(uncommitted=3, staged_at=7, closure=READ_AGAIN, due_puts=(image, part))
+    assert stageable((image, part), known, NOW) == (part,)
+    assert stageable((gone, unnamed), known, NOW) == (unnamed,)
+    assert stageable((image, part, gone), known, NOW + seconds(60)) == (image, part, gone)
+    (stage,) = decide(known, policies(checks_closure=True), NOW).actions
+    assert stage.puts == (part,)
+
+
+def test_the_end_of_that_time_is_one_to_wake_up_for():
+    known = facts(uncommitted=3, staged_at=7, closure=READ_AGAIN, due_puts=(put("images/new.png"),), waiting_since=NOW)
+    plan = decide(known, policies(checks_closure=True), NOW)
+    assert (plan.actions, plan.wake_at) == ((), NOW + seconds(60))

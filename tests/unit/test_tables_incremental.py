@@ -177,10 +177,21 @@ def based_on(*rows: int) -> Baseline:
     )
 
 
-def planned(before: list[int], now: list[tuple[int, bool]], *, absent: tuple[int, ...] = (), most_rows: int = 50):
+def planned(
+    before: list[int],
+    now: list[tuple[int, bool]],
+    *,
+    absent: tuple[int, ...] = (),
+    most_rows: int = 50,
+    needed: tuple[str, ...] = (),
+):
     tallies = [Tally({1: count} if count else {}, is_new) for count, is_new in now]
     return plan(
-        based_on(*before), tallies, lambda keys: [key not in absent for key in keys], most_rows=most_rows
+        based_on(*before),
+        tallies,
+        lambda keys: [key not in absent for key in keys],
+        most_rows=most_rows,
+        needed=needed,
     ).ranges
 
 
@@ -208,6 +219,13 @@ def planned(before: list[int], now: list[tuple[int, bool]], *, absent: tuple[int
 )
 def test_what_is_read_again(why, before, now, absent, ranges):
     assert planned(before, now, absent=absent) == tuple(KeyRange(*one) for one in ranges), why
+
+
+def test_a_part_whose_rows_are_wanted_for_another_reason_is_read_again():
+    """Its images came or went; a full part goes with the one behind it."""
+    same = [(9, OLD), (50, OLD), (9, OLD), (9, OLD)]
+    assert planned([9, 50, 9, 9], same, needed=("part-3", "part-unknown")) == (KeyRange(300, None),)
+    assert planned([9, 50, 9, 9], same, needed=("part-2",)) == (KeyRange(100, 300),)
 
 
 def test_rows_of_another_table_of_the_family_are_other_rows():
