@@ -54,7 +54,7 @@ _TOUCHED = """
 INSERT OR IGNORE INTO temp.touched
 SELECT seen_image FROM table_row WHERE table_name = :name AND seen_image IS NOT NULL AND {gone}
 UNION
-SELECT r.seen_image FROM incoming_row i JOIN table_row r ON r.table_name = i.table_name AND r.row_key = i.row_key
+SELECT r.seen_image FROM incoming_row i CROSS JOIN table_row r ON r.table_name = i.table_name AND r.row_key = i.row_key
 WHERE i.table_name = :name AND r.seen_image IS NOT NULL AND r.seen_image IS NOT i.image
 UNION
 SELECT i.image FROM incoming_row i LEFT JOIN table_row r ON r.table_name = i.table_name AND r.row_key = i.row_key

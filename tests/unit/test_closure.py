@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.journal import closure, closure_sql, migrate, observations, snapshots, staging, table_rows, tables
+from syncd.journal import closure, closure_sql, exclusion, migrate, observations, snapshots, staging, table_rows, tables
 from syncd.journal.closure import Listed, Pairing
 from syncd.journal.staging import Staged
 from syncd.model import RowImage, Trigger
@@ -20,7 +20,7 @@ from tests.support.table_versions import table_object, table_version
 
 BY_CHANGE = [
     *["COUNT", "LIST_MISSING", "LIST_ORPHANED", "KEEP_ROWS", "FORGET_ROWS"],
-    *["FORGET_MISSING", "ADD_MISSING", "FORGET_ORPHANED", "ADD_ORPHANED"],
+    *["FORGET_MISSING", "ADD_MISSING", "FORGET_ORPHANED", "ADD_ORPHANED", "MISSHOWN"],
 ]
 
 
@@ -251,6 +251,7 @@ def grown(count: int) -> sqlite3.Connection:
     [
         lambda connection: closure.check(connection, ["labels"]),
         lambda connection: closure.listed(connection, "labels", 5),
+        lambda connection: closure.misshown(connection, "labels"),
         closure.take_over,
     ],
 )
@@ -273,3 +274,37 @@ def test_the_cost_of_a_new_part_follows_its_rows():
         for connection in (few, many):
             table_rows.add(connection, "labels", [RowImage("new", "q", "images/a.png")])
         assert work(many, one_part) < 1.1 * work(few, one_part)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda connection: images(connection, "x.png"),
+        lambda connection: images(connection, "new.png"),
+        lambda connection: tables.record(
+            connection, table_version("labels", table_object("tables/labels.csv", b"3")), changed_parts=["q"]
+        ),
+    ],
+    ids=["an image no row names", "an image that a row names", "a row"],
+)
+def test_under_exclude_one_change_costs_the_same_among_many(call):
+    """P7: whether an image is to be withheld is looked up; only turning it on walks all images."""
+    with closing(grown(200)) as few, closing(grown(20_000)) as many:
+        for connection in (few, many):
+            closure.configure(connection, ["labels"])
+            table_rows.add(connection, "labels", [RowImage("new", "q", "images/another.png")])
+        assert work(many, call) < 1.1 * work(few, call)
+        withheld = [exclusion.withheld(connection, "labels", 0)[0] for connection in (few, many)]
+        assert 0 < withheld[0] < withheld[1]
+
+
+def test_turning_exclude_off_brings_all_images_back(connection):
+    images(connection, "a.png", "b.png")
+    read_table(connection, {"1": "a.png"})
+    closure.configure(connection, ["labels"])
+    assert exclusion.withheld(connection, "labels", 5) == (1, ["images/b.png"])
+    stage(connection)
+    assert closure.misshown(connection, "labels") == set()
+    closure.configure(connection, [])
+    puts, _ = staging.due(connection, START, 10)
+    assert [put.key for put in puts] == ["images/b.png"]
