@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from syncd.sources.tables.base import Kind, TableFaultError
@@ -123,14 +124,18 @@ def write_part(path: Path, table: pa.Table) -> None:
 
 
 def _pyarrow(module: str = "pyarrow") -> ModuleType:
+    is_new = "pyarrow" not in sys.modules
     try:
-        return importlib.import_module(module)
+        found, arrow = importlib.import_module(module), importlib.import_module("pyarrow")
     except ImportError as error:
         raise TableFaultError(
             "tables are published as Parquet, and pyarrow cannot be imported",
             cause=f"it is not installed here, or is broken: {error}",
             next_step='pip install "syncd[parquet]"',
         ) from error
+    if is_new:  # pools of its own would keep for good what one large part once took
+        arrow.set_memory_pool(arrow.system_memory_pool())
+    return found
 
 
 def _type(arrow: ModuleType, column: Column) -> Any:
