@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from syncd.sources.tables.base import Kind, Row
 
 TARGET_ROWS = 10_000
-MOST_TIMES = 6  # the target; one part in four hundred would be larger
+MOST_TIMES = 8  # the target; one part in three thousand would be larger
 
 _HASH_BYTES = 8
 
