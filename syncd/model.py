@@ -183,6 +183,38 @@ class PendingChange:
     revision: int  # of the observation since which the two differ; observations are numbered as they come
     waiting_since: datetime  # when the source first differed from the newest snapshot
     withheld: bool = False  # the source holds it, and no row names it: it is to leave the branch
+    agreed: bool = False  # a person agreed to its deletion, or it was moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionLimits:
+    """How much may go at once before a person is asked; of images, and of a table's rows."""
+
+    max_delete_percent: float = 25.0
+    max_delete_count: int = 0  # 0: no limit
+    min_objects: int = 20  # the percentage counts from so many on
+
+    def beyond(self, gone: int, before: int) -> bool:
+        """Return whether so many of so many that were there before are too much."""
+        if self.max_delete_count and gone > self.max_delete_count:
+            return True
+        return before >= self.min_objects and gone * 100 > self.max_delete_percent * before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absences:
+    """Images that are gone from the source while the newest snapshot holds them, and that nobody agreed on."""
+
+    gone: int = 0
+    recent: int = 0  # deleted by the snapshots of the last hour; while held, at least as many as when it began
+    images: int = 0  # in the newest snapshot
+    held: bool = False  # their deletion waits for a person
+    judged_at: datetime | None = None  # when that was judged last, while held
+    revision: int = 0  # and up to which observation
+
+    def beyond(self, limits: DeletionLimits) -> bool:
+        """Return whether a person is to be asked."""
+        return self.gone > 0 and limits.beyond(self.gone + self.recent, self.images + self.recent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,27 +1,84 @@
-"""``syncd approve``: let go ahead what waits for a person."""
+"""``syncd approve``: answer what waits for a person."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
-from syncd.errors import UsageError
+from syncd.errors import EXIT_HELD
 from syncd.service import control
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def approve(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Approve what syncd status shows as held: rows that are gone, columns that changed; nothing that comes later."""
+    from syncd.config import Settings
+
+
+def approve(
+    config: ConfigOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="PATTERN", help="Only what this gitignore pattern means; may be repeated."),
+    ] = None,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Keep the images published, although the source does not hold them.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Let go ahead what syncd status shows as held: deleted images, rows that are gone; nothing that comes later."""
     settings = configured(config).settings
-    try:
-        answer = asyncio.run(control.call(settings.service.state_dir, "approve"))
-    except ConnectionError as error:
-        raise UsageError(
-            "no daemon runs with this configuration, so nothing waits for an approval", next_step="syncd run"
-        ) from error
+    held = asyncio.run(_call(settings, "held"))
+    if not json:
+        _show(held)
+    nothing = held["images"] is None and not held["tables"]
+    if not nothing and not yes and not json and sys.stdin.isatty():
+        typer.confirm("keep the images published?" if discard else "let this go ahead?", abort=True)
+    request = {
+        "revision": held["images"] and held["images"]["revision"],
+        "tables": held["tables"],
+        "only": only or [],
+        "discard": discard,
+    }
+    answer = {"images": 0, "tables": []} if nothing else asyncio.run(_call(settings, "approve", **request))
     if json:
-        print_json(answer)
+        print_json({"held": held, **answer})
         return
-    for name, held in answer["approved"].items():
-        say(f"approved: {name}: {held}")
-    if not answer["approved"]:
+    _say(answer, discard=discard)
+    if not nothing and not answer["images"] and not answer["tables"]:
+        raise typer.Exit(EXIT_HELD)
+
+
+async def _call(settings: Settings, command: str, **request: Any) -> Mapping[str, Any]:
+    try:
+        return await control.call(settings.service.state_dir, command, **request)
+    except ConnectionError:
+        from syncd.service.approval import NoDaemon
+
+        without = NoDaemon(settings)
+        return await (without.approve(request) if command == "approve" else without.held())
+
+
+def _show(held: Mapping[str, Any]) -> None:
+    images = held["images"]
+    if images is not None:
+        say(f"held: {images['count']} of {images['of']} images are gone from the source:")
+        for path in images["paths"]:
+            say(f"  {path}")
+        if images["count"] > len(images["paths"]):
+            say(f"  … and {images['count'] - len(images['paths'])} more")
+    for name, hold in held["tables"].items():
+        say(f"held: {name}: {hold}")
+    if images is None and not held["tables"]:
         say("nothing that can be approved is held")
+
+
+def _say(answer: Mapping[str, Any], *, discard: bool) -> None:
+    if answer["images"]:
+        say(f"{'kept' if discard else 'approved'}: {answer['images']} images")
+    for name in answer["tables"]:
+        say(f"approved: {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncd.journal import pictures, snapshots, staging
+from syncd.journal import absence, pictures, snapshots, staging
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from syncd.journal.pictures import Standing
     from syncd.journal.snapshots import OpenSnapshot
-    from syncd.model import PendingChange
+    from syncd.model import Absences, PendingChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Look:
     deletes: tuple[PendingChange, ...]
     open_snapshot: OpenSnapshot | None
     blocked_until: datetime | None
+    absences: Absences
 
 
 def look_for_plan(connection: sqlite3.Connection, now: datetime, *, limit: int, count_up_to: int) -> Look:
@@ -43,4 +44,5 @@ def look_for_plan(connection: sqlite3.Connection, now: datetime, *, limit: int, 
         deletes=deletes,
         open_snapshot=snapshots.open_snapshot(connection),
         blocked_until=staging.blocked_until(connection, now),
+        absences=absence.absences(connection, now),
     )

@@ -32,7 +32,7 @@ ON CONFLICT (directory, name) DO UPDATE SET
                          ELSE coalesce(waiting_since, :at) END,
     attempts = CASE WHEN seen_sha256 IS :sha256 THEN attempts ELSE 0 END,
     not_before = CASE WHEN seen_sha256 IS :sha256 AND NOT changing THEN not_before ELSE 0 END,
-    changing = 0, withheld = :withheld
+    changing = 0, withheld = :withheld, agreed = 0, kept = 0
 """
 
 _ABSENT_NEVER_SENT = """

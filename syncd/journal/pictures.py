@@ -58,6 +58,7 @@ class EntryPicture:
     attempts: int
     not_before: datetime | None
     withheld: bool  # no row names it, and only what fits together is published
+    kept: bool  # it is gone from the source, and stays published by a person's word
 
 
 _WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"
@@ -131,12 +132,25 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
     """Return what is known of a key; None where it was never observed."""
     row = connection.execute(
         "SELECT seen_sha256, size_bytes, seen_at, seen_how, staged_sha256, staged_batch, committed_sha256,"
-        " committed_in, attempts, not_before, withheld FROM entry WHERE directory = ? AND name = ?",
+        " committed_in, attempts, not_before, withheld, kept FROM entry WHERE directory = ? AND name = ?",
         split_key(key),
     ).fetchone()
     if row is None:
         return None
-    seen, size_bytes, seen_at, seen_how, staged, staged_batch, committed, committed_in, attempts, until, withheld = row
+    (
+        seen,
+        size_bytes,
+        seen_at,
+        seen_how,
+        staged,
+        staged_batch,
+        committed,
+        committed_in,
+        attempts,
+        until,
+        withheld,
+        kept,
+    ) = row
     return EntryPicture(
         key=key,
         seen=seen,
@@ -150,6 +164,7 @@ def entry(connection: sqlite3.Connection, key: str) -> EntryPicture | None:
         attempts=attempts,
         not_before=to_time_or_none(until or None),
         withheld=bool(withheld),
+        kept=bool(kept),
     )
 
 

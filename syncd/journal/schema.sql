@@ -80,7 +80,10 @@ CREATE TABLE entry (
     not_before REAL NOT NULL DEFAULT 0,                   -- not offered again before this time
     changing INTEGER NOT NULL DEFAULT 0 CHECK (changing IN (0, 1)),  -- it changed while it was sent
     withheld INTEGER NOT NULL DEFAULT 0 CHECK (withheld IN (0, 1)),  -- an image that is there, and is not to be staged
-    wanted_sha256 BLOB AS (iif(withheld, NULL, seen_sha256)),        -- what the staging branch is to hold
+    agreed INTEGER NOT NULL DEFAULT 0 CHECK (agreed IN (0, 1)),      -- its deletion may go ahead, whatever is held
+    kept INTEGER NOT NULL DEFAULT 0 CHECK (kept IN (0, 1)),          -- it stays published, though the source lost it
+    -- What the staging branch is to hold.
+    wanted_sha256 BLOB AS (CASE WHEN kept THEN staged_sha256 WHEN withheld THEN NULL ELSE seen_sha256 END),
     PRIMARY KEY (directory, name),
     CHECK ((seen_sha256 IS NULL) = (seen_md5 IS NULL)),
     CHECK ((seen_sha256 IS NULL) = (size_bytes IS NULL)),
@@ -88,7 +91,8 @@ CREATE TABLE entry (
     CHECK ((wanted_sha256 IS staged_sha256) = (unstaged_since IS NULL)),
     CHECK ((wanted_sha256 IS staged_sha256 AND staged_sha256 IS committed_sha256) = (waiting_since IS NULL)),
     CHECK (coalesce(seen_sha256, staged_sha256, committed_sha256) IS NOT NULL),
-    CHECK (seen_sha256 IS NOT NULL OR NOT withheld)
+    CHECK (seen_sha256 IS NOT NULL OR NOT withheld),
+    CHECK (seen_sha256 IS NULL OR NOT (agreed OR kept))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX entry_due_put ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NOT NULL;
 CREATE INDEX entry_due_delete ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NULL;
@@ -97,11 +101,27 @@ CREATE INDEX entry_uncommitted ON entry (directory, name) WHERE staged_sha256 IS
 CREATE INDEX entry_uncertain ON entry (directory, name) WHERE staged_sha256 = x'';
 CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
 CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
+CREATE INDEX entry_gone ON entry (directory, name)
+WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0;
 CREATE INDEX entry_withheld ON entry (directory, name) WHERE withheld = 1;
 
 -- What is due of tables, apart from the million images that may be due, too.
 CREATE INDEX entry_unstaged_table ON entry (directory, name)
 WHERE unstaged_since IS NOT NULL AND directory >= 'tables/' AND directory < 'tables0';
+
+-- Images that snapshots of the last hour deleted without anyone's word; see ``absence``.
+CREATE TABLE deletion (
+    at REAL NOT NULL,
+    images INTEGER NOT NULL CHECK (images > 0)
+) STRICT;
+
+-- More images are gone than may go unasked: their deletion waits for a person.
+CREATE TABLE guard_trip (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    recent INTEGER NOT NULL,                              -- deleted within the hour before
+    revision INTEGER NOT NULL,                            -- when it was judged last
+    judged_at REAL NOT NULL
+) STRICT;
 
 -- The tables, as last accepted.
 CREATE TABLE table_state (

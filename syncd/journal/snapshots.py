@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.fingerprint import SetDigest
-from syncd.journal import closure, tables
+from syncd.journal import absence, closure, tables
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import IMAGES, Snapshot, Trigger
 
@@ -120,6 +120,8 @@ def begin(
 
 def committed(connection: sqlite3.Connection, sequence: int, staging_commit: str) -> None:
     """The staging branch has the commit: what was staged is committed."""
+    (begun_at,) = connection.execute("SELECT begun_at FROM snapshot WHERE sequence = ?", (sequence,)).fetchone()
+    absence.count_commit(connection, to_time(begun_at))
     connection.execute(
         "UPDATE snapshot SET step = 'committed', staging_commit = ? WHERE sequence = ? AND step = 'begun'",
         (staging_commit, sequence),

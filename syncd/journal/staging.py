@@ -8,7 +8,7 @@ more put or delete, never a wrong belief.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import Fingerprint, PendingChange, split_key
@@ -37,7 +37,7 @@ class Staged:
 
 _DUE = """
 SELECT directory, name, wanted_sha256, seen_md5, size_bytes, staged_sha256, staged_bytes, attempts,
-       unstaged_since, waiting_since, withheld
+       unstaged_since, waiting_since, withheld, agreed
 FROM entry {of} WHERE unstaged_since IS NOT NULL AND wanted_sha256 {kind} AND not_before <= ?
 ORDER BY unstaged_since LIMIT ?
 """
@@ -87,9 +87,10 @@ def due(
 
 
 def _change(
-    row: tuple[str, str, bytes | None, bytes, int, bytes | None, int | None, int, int, float, int],
+    row: tuple[str, str, bytes | None, bytes, int, bytes | None, int | None, int, Any, Any, Any, Any],
 ) -> PendingChange:
-    directory, name, sha256, md5, size_bytes, staged, staged_bytes, attempts, since, waiting_since, withheld = row
+    directory, name, sha256, md5, size_bytes, staged, staged_bytes, attempts, *rest = row
+    since, waiting_since, withheld, agreed = rest
     return PendingChange(
         key=directory + name,
         fingerprint=None if sha256 is None else Fingerprint(sha256, md5, size_bytes),
@@ -99,6 +100,7 @@ def _change(
         revision=since,
         waiting_since=to_time(waiting_since),
         withheld=bool(withheld),
+        agreed=bool(agreed),
     )
 
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from syncd.model import Trigger
 from syncd.planner import backoff, closure, commit_policy, deletion_guard
 from syncd.planner.batching import next_batch
-from syncd.planner.facts import Answer, CheckClosure, PassSchedule, Plan, Prepare, Publish, Resume, Stage
+from syncd.planner.facts import (
+    Answer,
+    CheckClosure,
+    JudgeDeletions,
+    PassSchedule,
+    Plan,
+    Prepare,
+    Publish,
+    Resume,
+    Stage,
+)
 from syncd.planner.tag_name import render_tag
 
 if TYPE_CHECKING:
@@ -38,10 +48,12 @@ def decide(facts: Facts, policies: Policies, now: datetime) -> Plan:
         return _only(Prepare(reason="repository and branches are not known to exist"))
     if facts.open_snapshot:
         return _only(Resume(reason="a snapshot was begun and is not finished"))
+    if deletion_guard.must_judge(facts, policies, now):
+        return _only(JudgeDeletions(reason="many images are gone from the source"))
     return _Situation.of(facts, policies, now).plan()
 
 
-def _only(action: Prepare | Resume) -> Plan:
+def _only(action: Prepare | Resume | JudgeDeletions) -> Plan:
     return Plan(actions=(action,), wake_at=None, hold="", why=action.reason)
 
 
@@ -154,6 +166,7 @@ class _Situation:
             yield self.facts.closure.alert_at
         if self.facts.closure is not None and closure.images_stay(self.facts, self.now):
             yield self.facts.closure.images_stay_until
+        yield deletion_guard.judge_again_at(self.facts)
         yield self.facts.blocked_until
         yield self._schedule_ahead()
 

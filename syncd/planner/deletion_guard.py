@@ -6,13 +6,38 @@ deletes anything: an unmounted disk looks just like that.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.model import CLOSURE_LIST, IMAGES, TABLES, source_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from syncd.model import PendingChange
-    from syncd.planner.facts import Facts
+    from syncd.planner.facts import Facts, Policies
+
+_JUDGED_FOR = timedelta(seconds=10)  # while they are held, not more often
+
+
+def must_judge(facts: Facts, policies: Policies, now: datetime) -> bool:
+    """Return whether it must be found out (again) if a person is to be asked about the images that are gone.
+
+    Again, because some may be back by now, or turn out to have been moved.
+    """
+    found = facts.absences
+    if not found.held:
+        return found.beyond(policies.limits)
+    if not found.gone:
+        return True
+    return facts.revision != found.revision and (found.judged_at is None or now - found.judged_at >= _JUDGED_FOR)
+
+
+def judge_again_at(facts: Facts) -> datetime | None:
+    """Return when to judge again although nothing else happens."""
+    found = facts.absences
+    is_old = found.held and facts.revision != found.revision and found.judged_at is not None
+    return found.judged_at + _JUDGED_FOR if is_old and found.judged_at else None
 
 
 def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
@@ -23,7 +48,7 @@ def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
     allowed: list[PendingChange] = []
     reasons: dict[str, None] = {}  # a set that keeps its order
     for change in facts.due_deletes:
-        reason = "" if change.withheld else _why_held(change.key, facts)
+        reason = "" if change.withheld else _why_held(change, facts)
         if reason:
             reasons[reason] = None
         else:
@@ -31,17 +56,31 @@ def split(facts: Facts) -> tuple[tuple[PendingChange, ...], str]:
     return tuple(allowed), "; ".join(reasons)
 
 
-def _why_held(key: str, facts: Facts) -> str:
-    owner = source_of(key)
+def _why_held(change: PendingChange, facts: Facts) -> str:
+    key, owner = change.key, source_of(change.key)
     if key == f"{TABLES}{owner}/{CLOSURE_LIST}":
         return ""  # syncd's own word: no source shows its absence
     for source in facts.sources:
         if source.name == owner and not source.complete:
             cause = source.reason or "it has not been listed completely yet"
             return f"deletions in {source.name} wait: {cause}"
-    if key.startswith(IMAGES) and facts.live_images == 0:
+    if not key.startswith(IMAGES) or change.agreed:
+        return ""
+    if facts.absences.held:
+        return _too_many(facts)
+    if facts.live_images == 0:
         return (
             "deletions in images wait: every image is gone from the source, as after an unmount or a"
-            " half-finished copy; they go ahead once the folder holds an image again"
+            " half-finished copy; they go ahead once the folder holds an image again, or with syncd approve"
         )
     return ""
+
+
+def _too_many(facts: Facts) -> str:
+    found = facts.absences
+    gone, before = found.gone + found.recent, found.images + found.recent
+    percent = f" ({100 * gone / before:.0f} %)" if before else ""
+    return (
+        f"{gone:,} of {before:,} images are gone from the source{percent}: {found.gone:,} deletions wait. If that is"
+        " intended: syncd approve. If not, put the images back, or keep them published with syncd approve --discard"
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from syncd.model import Absences, DeletionLimits
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -74,6 +76,8 @@ class Facts:
     last_change_at: datetime | None = None  # the newest change of content observed
     last_snapshot_at: datetime | None = None
     live_images: int = 0  # images present in the source, as last observed
+    absences: Absences = field(default_factory=Absences)
+    revision: int = 0  # of the newest observation
     next_sequence: int = 1  # {seq} of the next tag
     requests: tuple[RequestFacts, ...] = ()
     schedule_at: datetime | None = None  # the cron expression's first moment not yet dealt with
@@ -89,6 +93,7 @@ class Policies:
     max_changes: int | None
     min_interval: timedelta
     tag_template: str
+    limits: DeletionLimits  # more than that must not go without a person's word
     checks_closure: bool  # a table's rows and images are compared before each snapshot
     batch_objects: int  # at most 1,000: one DeleteObjects request takes no more
     batch_bytes: int
@@ -104,6 +109,13 @@ class Prepare:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """Carry on with the snapshot that was begun; nothing may be staged before it is done."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeDeletions:
+    """So many images are gone that a person may have to be asked: find out, and hold their deletion if so."""
 
     reason: str
 
@@ -151,7 +163,7 @@ class PassSchedule:
     reason: str
 
 
-Action = Prepare | Resume | Stage | CheckClosure | Publish | Answer | PassSchedule
+Action = Prepare | Resume | JudgeDeletions | Stage | CheckClosure | Publish | Answer | PassSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
+from syncd.journal import absence
 from syncd.planner.decide import decide
-from syncd.planner.facts import Answer, CheckClosure, FailureFacts, PassSchedule, Prepare, Publish, Resume, Stage
+from syncd.planner.facts import (
+    Answer,
+    CheckClosure,
+    FailureFacts,
+    JudgeDeletions,
+    PassSchedule,
+    Prepare,
+    Publish,
+    Resume,
+    Stage,
+)
 from syncd.service.facts import gather
 from syncd.service.live import Activity, Live
 from syncd.service.waiting import wait_for
@@ -96,6 +107,8 @@ class Daemon:
             case CheckClosure(staged_at=staged_at):
                 with self.live.doing(Activity.COMPARING):
                     await engine.gate.check(staged_at)
+            case JudgeDeletions():
+                await engine.journal.write(absence.judge, engine.clock(), engine.policies.limits)
             case Stage():
                 with self.live.doing(Activity.UPLOADING):
                     outcome = await engine.uploader.stage(action)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syncd.journal import Journal, pictures
+from syncd.journal import Journal, absence, pictures
 from syncd.journal.journal import copy_to
 from syncd.planner.decide import decide
 from syncd.planner.facts import Facts
@@ -44,6 +44,7 @@ async def dry_run(settings: Settings, *, patience: timedelta) -> Mapping[str, An
 async def _planned(settings: Settings, journal: Journal, sources: Sequence[Source]) -> dict[str, Any]:
     changes = await journal.read(pictures.waiting_changes, limit=MOST_CHANGES)
     totals = await journal.read(pictures.waiting_totals)
+    await journal.write(absence.judge, utc_now(), policies_of(settings).limits)  # in the copy
     counts = {kind: totals.get(kind, (0, 0))[0] for kind in ("added", "changed", "deleted")}
     policies, now = policies_of(settings), utc_now()
     puts, deletes = await journal.due(now, policies.batch_objects)
@@ -55,6 +56,7 @@ async def _planned(settings: Settings, journal: Journal, sources: Sequence[Sourc
         due_puts=puts,
         due_deletes=deletes,
         live_images=standing.live_images,
+        absences=await journal.read(absence.absences, now),
     )
     decision = decide(facts, policies, now)
     return {

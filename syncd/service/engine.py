@@ -16,6 +16,7 @@ from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
+from syncd.service.limits import deletion_limits
 from syncd.service.requests import SnapshotRequests
 from syncd.service.rereads import Rereads
 from syncd.service.schedule import Schedule
@@ -169,6 +170,7 @@ def policies_of(settings: Settings) -> Policies:
         max_changes=asked.max_changes,
         min_interval=timedelta(seconds=asked.min_interval_seconds),
         tag_template=asked.tag,
+        limits=deletion_limits(settings),
         checks_closure=bool(compared_tables(settings)),
         batch_objects=settings.upload.batch_objects,
         batch_bytes=settings.upload.batch_bytes,

@@ -43,6 +43,8 @@ async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: Fail
         last_change_at=standing.last_change_at,
         last_snapshot_at=standing.last_snapshot_at,
         live_images=standing.live_images,
+        absences=look.absences,
+        revision=standing.revision,
         next_sequence=standing.next_sequence,
         requests=requests,
         schedule_at=engine.schedule.next_moment(standing.last_snapshot_at) if engine.schedule else None,

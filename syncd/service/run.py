@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from syncd.errors import JournalError, SourceUnavailableError, StoreError
+from syncd.service import approval
 from syncd.service.control import ControlServer
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine, open_engine
@@ -42,7 +43,8 @@ async def run(settings: Settings) -> None:
         handlers = {
             "snapshot": _snapshot_handler(engine),
             "status": _status_handler(engine, daemon),
-            "approve": _approve_handler(engine),
+            "held": lambda _request: approval.held(engine),
+            "approve": lambda request: approval.approve(engine, request),
         }
         async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
             background = [group.create_task(_keep_running(source)) for source in engine.sources]
@@ -109,16 +111,6 @@ def _snapshot_handler(engine: Engine) -> Any:
 def _status_handler(engine: Engine, daemon: Daemon) -> Any:
     async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
         return await engine.journal.read(status, daemon_picture(engine, daemon))
-
-    return handle
-
-
-def _approve_handler(engine: Engine) -> Any:
-    async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
-        approved = {source.name: held for source in engine.sources if (held := source.approve())}
-        for name, held in approved.items():
-            log.warning("approved", source=name, held=held)
-        return {"approved": approved}
 
     return handle
 

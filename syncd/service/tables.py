@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import ConfigError
 from syncd.gate import ClosedTable, Gate
+from syncd.service.limits import deletion_limits
 from syncd.sources.csv_file import CsvTable
 from syncd.sources.settings import CsvTableSettings, DatabaseTableSettings
 from syncd.sources.tables.base import TableFaultError
-from syncd.sources.tables.guard import RowLimits
 from syncd.sources.tables.images import ImageColumn
 from syncd.sources.tables.spool import Spool
 
@@ -58,7 +58,7 @@ def csv_settings(settings: Settings, table: TableSettings) -> CsvTableSettings:
         key=table.key,
         image=_image_column(table),
         keeps_rows=_compares(table),
-        limits=_limits(settings),
+        limits=deletion_limits(settings),
         settle_seconds=settings.source.settle_seconds,
         poll_seconds=table.poll_seconds,
         events=settings.source.watch != "polling",
@@ -79,7 +79,7 @@ def _database_table(
         keeps_rows=_compares(table),
         excludes=table.closure == "exclude",
         poll_seconds=table.poll_seconds,
-        limits=_limits(settings),
+        limits=deletion_limits(settings),
     )
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     database, listen = _csv_as_database(settings, table, told) if table.csv is not None else _database(table)
@@ -166,15 +166,6 @@ def compared_tables(settings: Settings) -> list[ClosedTable]:
         for table in settings.tables
         if _compares(table)
     ]
-
-
-def _limits(settings: Settings) -> RowLimits:
-    guard = settings.guard
-    return RowLimits(
-        max_delete_percent=guard.max_delete_percent,
-        max_delete_count=guard.max_delete_count,
-        min_objects=guard.min_objects,
-    )
 
 
 def _compares(table: TableSettings) -> bool:

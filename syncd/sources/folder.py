@@ -62,6 +62,7 @@ class FolderSource:
         self._problems = ProblemBook(NAME, inventory, clock)
         self._progress = Progress()
         self._session: Session | None = None
+        self._listed_once = False  # by `scan_once`, to the end and without an error, and not looked at since
         self._unavailable: SourceUnavailableError | None = None
         self._lost = ""  # why the root was given up, until it is looked for again
         self._asked = self._looked = 0  # looks at the root that barriers asked for; the newest of these that is done
@@ -103,7 +104,10 @@ class FolderSource:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 running.result()  # raises: it ends only by an error
-            return await waiting
+            left_out = await waiting
+            session = self._session
+            self._listed_once = session is not None and session.looking.scans.complete
+            return left_out
         finally:
             for task in (waiting, running):
                 task.cancel()
@@ -117,16 +121,17 @@ class FolderSource:
         """See ``Source.health``."""
         session = self._session
         scans = session.looking.scans if session is not None else None
+        complete = scans.complete if scans is not None else self._listed_once
         if self._unavailable is not None:
             reason = str(self._unavailable)
         elif session is None and self._lost:
             reason = self._lost
         else:
-            reason = "" if scans is not None and scans.complete else "the folder is being listed for the first time"
+            reason = "" if complete else "the folder is being listed for the first time"
         return SourceHealth(
             name=NAME,
-            available=session is not None,
-            complete=scans is not None and scans.complete,
+            available=session is not None or self._listed_once,
+            complete=complete,
             scanning=scans is not None and scans.under_way,
             settling=session.settling if session is not None else 0,
             reason=reason,
@@ -159,6 +164,7 @@ class FolderSource:
             self._session.looking.suspect(key.removeprefix(IMAGES))
 
     async def _run(self, settings: FolderSettings) -> None:
+        self._listed_once = False
         executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="syncd-images")
         try:
             await asyncio.get_running_loop().run_in_executor(executor, self._problems.load)

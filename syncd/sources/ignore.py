@@ -17,7 +17,7 @@ from syncd.errors import SyncdError
 from syncd.sources.temporary_names import IGNORE_FILE, foreign_directory, temporary_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _GLOB_CHARACTERS = frozenset("*?[]\\!/ ")
 _REMEMBERED_DIRECTORIES = 10_000
@@ -161,3 +161,13 @@ class Rules:
 
 def _is_ending(pattern: str) -> bool:
     return pattern.startswith("*.") and len(pattern) > len("*.") and _GLOB_CHARACTERS.isdisjoint(pattern[1:])
+
+
+def path_patterns(lines: Sequence[str]) -> Callable[[str], bool]:
+    """Return what tells whether patterns mean a path, as in .gitignore: also all that is below a directory they mean.
+
+    Raises:
+        BadPatternError: One cannot be understood.
+    """
+    patterns = _Patterns(lines, "pattern")
+    return lambda path: bool(patterns.match(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from syncd.sources.tables.guard import RowLimits
+from syncd.model import DeletionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class CsvTableSettings:
     key: str  # the column whose value names a row
     image: ImageColumn | None = None  # a further column that must be there
     keeps_rows: bool = False  # which image each row names is recorded, to compare rows and images
-    limits: RowLimits = field(default_factory=RowLimits)
+    limits: DeletionLimits = field(default_factory=DeletionLimits)
     settle_seconds: float = 2.0
     poll_seconds: float = 10.0  # how often the file is looked at without an event
     events: bool = True  # whether to watch its folder, so that changes are seen before the next poll
@@ -59,4 +59,4 @@ class DatabaseTableSettings:
     excludes: bool = False  # rows whose image is not on the staging branch are left out of what is published
     poll_seconds: float = 10.0  # how often it is looked at without a notification
     full_read_seconds: float = 3600.0  # in between, a database that tells of changes is asked for them alone; 0: never
-    limits: RowLimits = field(default_factory=RowLimits)
+    limits: DeletionLimits = field(default_factory=DeletionLimits)

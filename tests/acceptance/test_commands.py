@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.comparing import Reader
+from tests.support.comparing import Reader, folder
 from tests.support.daemon import SYNCD, Dataset
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
@@ -155,3 +155,14 @@ def test_no_command_shows_the_secret(dataset: Dataset, lakefs_server) -> None:
     assert lakefs_server.secret_access_key not in everything
     arguments = Path(f"/proc/{dataset.daemons[-1].pid}/cmdline").read_bytes()
     assert lakefs_server.secret_access_key.encode() not in arguments
+
+def test_syncing_once_deletes_what_is_gone(dataset: Dataset, reader: Reader) -> None:
+    """The folder is not watched any more when the deletions are carried out: the listing that has ended counts."""
+    for number in range(30):
+        (dataset.root / f"{number}.png").write_bytes(b"%d" % number)
+    dataset.json_of("sync")
+    for number in range(3):
+        (dataset.root / f"{number}.png").unlink()
+        answer = dataset.json_of("sync")
+        held = {key: body for key, body in reader.objects(answer["tag"]).items() if key.startswith("images/")}
+        assert held == folder(dataset.root)

@@ -120,7 +120,8 @@ def test_a_truncated_table_waits_for_an_approval(
     assert len(table_of(allowed, "labels")) == 100
 
     approved = dataset.json_of("approve")
-    assert "100 of 100 rows" in approved["approved"]["labels"]
+    assert "100 of 100 rows" in approved["held"]["tables"]["labels"]
+    assert approved["tables"] == ["labels"]
     assert table_of(reader.objects(dataset.snapshot()["tag"]), "labels") == []
 
 

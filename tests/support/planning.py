@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from syncd.model import Fingerprint, PendingChange
+from syncd.model import DeletionLimits, Fingerprint, PendingChange
 from syncd.planner.facts import ClosureFacts, Facts, FailureFacts, Policies, RequestFacts, SourceFacts
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -52,6 +52,7 @@ def policies(**changes: object) -> Policies:
         "max_changes": 100,
         "min_interval": seconds(0),
         "tag_template": "snap-{seq}",
+        "limits": DeletionLimits(),
         "checks_closure": False,
         "batch_objects": 10,
         "batch_bytes": 1000,

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from syncd.errors import SyncdError
-from syncd.model import TableVersion
+from syncd.model import DeletionLimits, TableVersion
 from syncd.sources.db_table import DbTable
 from syncd.sources.settings import DatabaseTableSettings
 from syncd.sources.tables.base import Column, Kind, Row, TableFaultError, TableUnavailableError
-from syncd.sources.tables.guard import RowLimits, why_held
+from syncd.sources.tables.guard import why_held
 from syncd.sources.tables.images import ImageColumn
 from syncd.sources.tables.pace import Pace
 from tests.support.memory_inventory import MemoryInventory
@@ -420,7 +420,7 @@ async def test_a_notification_makes_it_looked_at_before_the_next_poll(tmp_path: 
     ],
 )
 def test_how_many_rows_may_go(before, after, limits, held):
-    assert bool(why_held("labels", before, after, RowLimits(**limits))) is held
+    assert bool(why_held("labels", before, after, DeletionLimits(**limits))) is held
 
 
 def test_a_database_is_left_alone_longer_the_longer_it_fails_or_a_read_takes():

@@ -1,0 +1,100 @@
+"""What waits for a person, and their answer. It covers what they were shown, and nothing that came later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from syncd.journal import Journal, absence
+from syncd.model import TABLES
+from syncd.service.state_dir import held as state_dir_held
+from syncd.sources.ignore import path_patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from syncd.config import Settings
+    from syncd.service.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+MOST_PATHS = 20  # shown
+
+
+async def held(engine: Engine) -> dict[str, Any]:
+    """Return what waits: ``images`` (None if none do) and ``tables``, by name with what of it is held."""
+    tables = {source.name: hold for source in engine.sources if (hold := source.health().hold)}
+    return {"images": await _held_images(engine.journal), "tables": tables}
+
+
+async def _held_images(journal: Journal) -> dict[str, Any] | None:
+    gone = await journal.read(absence.gone, MOST_PATHS)
+    if gone is None:
+        return None
+    return {"revision": gone.revision, "count": gone.count, "of": gone.images, "paths": list(gone.paths)}
+
+
+async def approve(engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Take an answer to what :func:`held` returned.
+
+    Args:
+        engine: Whose sources they are.
+        request: ``revision`` (of the images shown, None: none were), ``tables`` (name to what was shown), ``only``
+            (gitignore patterns; [] takes all) and ``discard`` (images stay published instead).
+
+    Returns:
+        ``images``: how many; ``tables``: names.
+    """
+    images = await _answer(engine.journal, request)
+    tables = []
+    chosen = chooser(request["only"])
+    for source in engine.sources:
+        shown = request["tables"].get(source.name)
+        if request["discard"] or not chosen(TABLES + source.name) or shown is None or shown != source.health().hold:
+            continue
+        if source.approve():
+            tables.append(source.name)
+            log.warning("approved", source=source.name, held=shown)
+    engine.wake.set()
+    return {"images": images, "tables": tables}
+
+
+async def _answer(journal: Journal, request: Mapping[str, Any]) -> int:
+    if request["revision"] is None:
+        return 0
+    chosen, keep = chooser(request["only"]), bool(request["discard"])
+    count = await journal.write(absence.answer, int(request["revision"]), chosen, keep=keep)
+    log.warning("kept" if keep else "approved", source="images", images=count)
+    return count
+
+
+def chooser(only: list[str]) -> Callable[[str], bool]:
+    """Return what tells whether a path is meant by gitignore patterns; all are where there are none.
+
+    Raises:
+        BadPatternError: One cannot be understood.
+    """
+    return path_patterns(only) if only else lambda _path: True
+
+
+class NoDaemon:
+    """The same over the journal alone, where no daemon runs: images can be answered, tables cannot.
+
+    Use it as ``async with``; the state directory is held meanwhile.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._state_dir = settings.service.state_dir
+
+    async def held(self) -> dict[str, Any]:
+        """See :func:`held`."""
+        with state_dir_held(self._state_dir):
+            async with Journal(self._state_dir) as journal:
+                return {"images": await _held_images(journal), "tables": {}}
+
+    async def approve(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """See :func:`approve`."""
+        with state_dir_held(self._state_dir):
+            async with Journal(self._state_dir) as journal:
+                return {"images": await _answer(journal, request), "tables": []}

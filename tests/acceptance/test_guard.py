@@ -1,0 +1,111 @@
+"""More images gone than may go unasked: held, said, answered; on a real lakeFS, with the real daemon (P5, P8)."""
+
+from __future__ import annotations
+
+import lakefs
+import pytest
+
+from syncd.errors import EXIT_HELD
+from tests.support.comparing import Reader, folder
+from tests.support.daemon import Dataset
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
+
+COUNT = 40
+
+
+@pytest.fixture
+def published(dataset: Dataset) -> Dataset:
+    """Forty images in a snapshot, in four folders; the daemon stopped."""
+    dataset.configure(snapshot={"quiet_seconds": 0.2})
+    for number in range(COUNT):
+        file = dataset.root / f"{number % 4}" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"image %d" % number)
+    dataset.start()
+    dataset.snapshot()
+    return dataset
+
+
+def images(objects: dict[str, bytes]) -> dict[str, bytes]:
+    return {key: body for key, body in objects.items() if key.startswith("images/")}
+
+
+def lose(dataset: Dataset, *folders: int) -> None:
+    for number in folders:
+        for file in (dataset.root / str(number)).iterdir():
+            file.unlink()
+
+
+def test_many_deletions_wait_and_additions_flow(published: Dataset, reader: Reader) -> None:
+    before = images(reader.objects(published.snapshot()["tag"]))
+    lose(published, 0, 1)
+    (published.root / "new.png").write_bytes(b"new")
+    held = published.status_until(lambda seen: "20 deletions wait" in seen["hold"], "a person is told")
+    assert held["state"] == "held"
+    assert "20 of 40 images are gone from the source (50 %)" in held["hold"]
+    published.status_until(lambda seen: seen["snapshot"]["added"] == 1, "the new image is published")
+    newest = published.status()["snapshot"]["tag"]
+    assert images(reader.objects(newest)) == before | {"images/new.png": b"new"}
+    refused = published.command("snapshot", "--json")
+    assert refused.returncode == EXIT_HELD
+    assert "syncd approve" in refused.stdout
+
+    answer = published.json_of("approve")
+    assert (answer["held"]["images"]["count"], answer["images"]) == (20, 20)
+    taken = published.snapshot()
+    assert taken["held"] == ""
+    assert images(reader.objects(taken["tag"])) == folder(published.root)
+
+
+def test_an_approval_is_for_what_was_shown_survives_a_kill_and_can_be_for_some(
+    published: Dataset, reader: Reader
+) -> None:
+    lose(published, 0, 1)
+    published.status_until(lambda seen: "20 deletions wait" in seen["hold"], "it is held")
+    shown = published.command("approve", "--only", "0/", "--yes")
+    assert "held: 20 of 40 images are gone from the source:" in shown.stdout
+    assert "approved: 10 images" in shown.stdout
+    daemon = published.daemons[-1]
+    daemon.kill()
+    published.start()
+    published.status_until(lambda seen: "10 deletions wait" in seen["hold"], "the rest is held still")
+    kept = {path.split("/")[1] for path in images(reader.objects(published.snapshot(allow_held=True)["tag"]))}
+    assert kept == {"1", "2", "3"}
+
+
+def test_images_can_be_kept_published_although_the_source_lost_them(published: Dataset, reader: Reader) -> None:
+    before = images(reader.objects(published.snapshot()["tag"]))
+    lose(published, 0, 1)
+    published.status_until(lambda seen: "20 deletions wait" in seen["hold"], "it is held")
+    assert "kept: 20 images" in published.command("approve", "--discard", "--yes").stdout
+    (published.root / "new.png").write_bytes(b"new")
+    taken = published.snapshot()
+    assert taken["held"] == ""
+    assert images(reader.objects(taken["tag"])) == before | {"images/new.png": b"new"}
+    assert "it stays published" in published.command("explain", "0/0.png").stdout
+
+
+def test_a_folder_that_is_renamed_needs_no_word(published: Dataset, reader: Reader) -> None:
+    for number in range(4):
+        (published.root / str(number)).rename(published.root / f"moved-{number}")
+    taken = published.snapshot()
+    assert taken["held"] == ""
+    assert images(reader.objects(taken["tag"])) == folder(published.root)
+
+
+def test_without_a_daemon_it_is_held_and_approved_as_well(published: Dataset, reader: Reader) -> None:
+    """For those who sync by cron."""
+    published.daemons[-1].stop()
+    lose(published, 0, 1, 2)
+    assert "30 deletions wait" in published.json_of("sync", exit_code=EXIT_HELD)["held"]
+    assert "nothing" not in published.command("approve", "--yes").stdout
+    taken = published.json_of("sync")
+    assert images(reader.objects(taken["tag"])) == folder(published.root)
+
+
+def test_nothing_to_approve_is_no_failure(published: Dataset, versions: lakefs.Repository) -> None:
+    count = len(list(versions.tags()))
+    done = published.command("approve")
+    assert (done.returncode, done.stdout.strip()) == (0, "nothing that can be approved is held")
+    assert len(list(versions.tags())) == count
