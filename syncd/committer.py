@@ -15,7 +15,7 @@ from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCom
 from syncd.journal import snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from syncd.journal import Journal
@@ -43,7 +43,9 @@ class Committer:
         publish_branch: str,
         syncd_version: str,
         clock: Callable[[], datetime],
+        may_write: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._may_write = may_write  # asked before each step; raises if the staging branch is another's
         self._journal, self._versions, self._clock = journal, versions, clock
         self._staging, self._publish, self._version = staging_branch, publish_branch, syncd_version
 
@@ -84,6 +86,8 @@ class Committer:
     async def _carry_on(self, *, resumed: bool) -> Snapshot | None:
         opened = await self._journal.open_snapshot()
         while opened is not None:
+            if self._may_write is not None:
+                await self._may_write()
             if opened.step == "begun":
                 await self._commit(opened, resumed=resumed)
             elif opened.step == "committed":

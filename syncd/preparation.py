@@ -10,7 +10,7 @@ from syncd.journal import adoption
 from syncd.model import IMAGES, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from syncd.journal import Journal
@@ -24,7 +24,7 @@ KEYS_A_TRANSACTION = 1000
 class Preparation:
     """Done once at the start, and again whenever the repository or a branch was missing."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # most are settings of the configuration
         self,
         *,
         journal: Journal,
@@ -35,7 +35,23 @@ class Preparation:
         publish_branch: str,
         prefix: str,
         clock: Callable[[], datetime],
+        acquire: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """Keep the parts.
+
+        Args:
+            journal: What is known of the branch.
+            versions: The repository.
+            repository: Its name.
+            storage_namespace: For one that is created.
+            staging_branch: Uploaded to.
+            publish_branch: Merged into.
+            prefix: Put in front of every key.
+            clock: The time now, in UTC.
+            acquire: Takes the staging branch for this syncd alone; says whether another one may have had it. None:
+                nobody else is there.
+        """
+        self._acquire = acquire
         self._journal, self._versions, self._clock = journal, versions, clock
         self._repository, self._namespace = repository, storage_namespace
         self._staging, self._publish, self._prefix = staging_branch, publish_branch, prefix
@@ -60,6 +76,9 @@ class Preparation:
         default = await self._versions.default_branch()
         if await self._versions.ensure_branch(self._publish, default):
             log.info("branch_created", branch=self._publish, source=default)
+        if self._acquire is not None and await self._acquire():
+            log.info("branch_was_others", branch=self._staging)
+            await self._journal.write(adoption.forget_branch)
         if await self._versions.ensure_branch(self._staging, self._publish):
             log.info("branch_created", branch=self._staging, source=self._publish)
             await self._journal.write(adoption.forget_branch)

@@ -68,6 +68,13 @@ class LakefsSettings(Section):
     publish_branch: values.Branch = Field(
         default="main", description="The branch snapshots are merged into: what people read."
     )
+    lease_seconds: values.Seconds = Field(
+        default=60.0,
+        ge=1,
+        le=values.DAY_SECONDS,
+        description="The staging branch has one writer. One that died without a word is followed by another syncd after"
+        " this long; one that was stopped, at once.",
+    )
     prefix: values.Prefix = Field(
         default="",
         description='Folder on the branch that holds everything of this dataset, such as "photos/"; "photos" means the'

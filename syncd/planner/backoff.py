@@ -20,8 +20,10 @@ def retry_at(failure: FailureFacts) -> datetime:
 
     The pause doubles with each failure in a row, from half a second to a minute, and is drawn between half and
     all of that, so that many daemons do not come back at the same instant. What the server asked for
-    (``Retry-After``) is a lower bound.
+    (``Retry-After``) is a lower bound. What waits for another syncd to let go is looked at at a steady pace.
     """
+    if failure.needs_person and failure.retry_after is not None:  # it is known when to look again, and that it is cheap
+        return failure.last_at + failure.retry_after
     first = PERSON if failure.needs_person else FIRST
     doublings = min(failure.in_a_row - 1, 10)  # beyond that LONGEST rules anyway
     pause = min(first * (1 << doublings), LONGEST) * (0.5 + failure.jitter / 2)

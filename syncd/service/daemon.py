@@ -16,6 +16,7 @@ import structlog
 
 from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
 from syncd.journal import absence
+from syncd.lease import LeaseError
 from syncd.planner.decide import decide
 from syncd.planner.facts import (
     Answer,
@@ -149,5 +150,5 @@ class Daemon:
 
 
 def _asked_pause(error: Exception) -> timedelta | None:
-    seconds = error.retry_after_s if isinstance(error, TransientStoreError) else None
+    seconds = error.retry_after_s if isinstance(error, TransientStoreError | LeaseError) else None
     return None if seconds is None else timedelta(seconds=seconds)

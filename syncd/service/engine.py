@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ from zoneinfo import ZoneInfo
 from syncd import __version__
 from syncd.committer import Committer
 from syncd.journal import Journal, closure, staging, tables
+from syncd.lease import Lease
+from syncd.leased_objects import LeasedObjects
 from syncd.planner.facts import Policies
 from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
@@ -55,6 +58,7 @@ class Engine:
     gate: Gate
     rereads: Rereads
     lakefs: LakeFS
+    lease: Lease
     preparation: Preparation
     uploader: Uploader
     committer: Committer
@@ -101,7 +105,9 @@ async def open_engine(
         sources = make_sources(settings, journal, clock)
         await journal.write(tables.forget, [table.name for table in settings.tables])
         await journal.write(closure.configure, excluding_tables(settings))
-        yield _assemble(settings, journal, lakefs, sources, clock, progress)
+        engine = _assemble(settings, journal, lakefs, sources, clock, progress)
+        stack.push_async_callback(engine.lease.release)
+        yield engine
 
 
 def _assemble(
@@ -114,6 +120,15 @@ def _assemble(
 ) -> Engine:
     place, wake, rereads = settings.lakefs, asyncio.Event(), Rereads(sources)
     gate = make_gate(settings, journal, clock, read_again=rereads.ask)
+    lease = Lease(
+        lakefs.claims,
+        branch=place.staging_branch,
+        source=place.publish_branch,
+        state_dir=settings.service.state_dir,
+        lasts_s=place.lease_seconds,
+        monotonic=time.monotonic,
+        clock=clock,
+    )
     return Engine(
         clock=clock,
         policies=policies_of(settings),
@@ -122,6 +137,7 @@ def _assemble(
         gate=gate,
         rereads=rereads,
         lakefs=lakefs,
+        lease=lease,
         preparation=Preparation(
             journal=journal,
             versions=lakefs.versions,
@@ -131,10 +147,11 @@ def _assemble(
             publish_branch=place.publish_branch,
             prefix=place.prefix,
             clock=clock,
+            acquire=lease.acquire,
         ),
         uploader=Uploader(
             journal=journal,
-            objects=lakefs.objects,
+            objects=LeasedObjects(lakefs.objects, lease.check),
             contents=SourceContents(sources, gate),
             check_branch=lambda: lakefs.versions.head(place.staging_branch),
             prefix=place.prefix,
@@ -149,6 +166,7 @@ def _assemble(
             publish_branch=place.publish_branch,
             syncd_version=__version__,
             clock=clock,
+            may_write=lease.check,
         ),
         requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock),
         schedule=_schedule(settings, clock()),

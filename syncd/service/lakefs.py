@@ -15,13 +15,14 @@ from syncd.embedded.ports import answers_as_ours
 from syncd.embedded.server import EmbeddedLakeFS
 from syncd.errors import EmbeddedServerError
 from syncd.store.lakefs_api import LakeFSAPI
+from syncd.store.lakefs_lease import LakeFSLease
 from syncd.store.s3_gateway import S3Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from syncd.config import Settings
-    from syncd.store.base import ObjectStore, VersionStore
+    from syncd.store.base import LeaseStore, ObjectStore, VersionStore
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class LakeFS:
     storage_namespace: str
     objects: ObjectStore
     versions: VersionStore
+    claims: LeaseStore  # on the staging branch
     embedded: EmbeddedLakeFS | None
 
     async def keep_alive(self) -> None:
@@ -81,11 +83,13 @@ async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
         if place.embedded:
             server = await stack.enter_async_context(await _embedded(settings))
         access = _access(settings, server)
+        versions = await stack.enter_async_context(open_versions(settings, access))
         yield LakeFS(
             endpoint=access.endpoint,
             storage_namespace=place.storage_namespace or (f"local://{place.repository}" if server else ""),
             objects=await stack.enter_async_context(open_objects(settings, access)),
-            versions=await stack.enter_async_context(open_versions(settings, access)),
+            versions=versions,
+            claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
             embedded=server,
         )
 

@@ -49,6 +49,7 @@ async def run(settings: Settings) -> None:
         async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
             background = [group.create_task(_keep_running(source)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
+            background.append(group.create_task(engine.lease.keep()))
             loop = asyncio.create_task(daemon.loop())
             _stop_on_signals(daemon, loop)
             log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
@@ -127,6 +128,7 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
         daemon = Daemon(engine)
         asking = asyncio.create_task(engine.requests.snapshot(patience=patience, allow_held=allow_held, once=True))
         loop = asyncio.create_task(daemon.loop())
+        keeping = asyncio.create_task(engine.lease.keep())
         rereading = asyncio.create_task(engine.rereads.serve(engine.clock() + patience))
         try:
             await asyncio.wait({asking, loop, rereading}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,5 +143,6 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
             asking.cancel()
             await asyncio.wait({loop}, timeout=STOP_BUDGET_S)
             loop.cancel()
-            rereading.cancel()
-            await asyncio.gather(asking, loop, rereading, return_exceptions=True)
+            for task in (rereading, keeping):
+                task.cancel()
+            await asyncio.gather(asking, loop, rereading, keeping, return_exceptions=True)

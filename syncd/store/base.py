@@ -180,3 +180,34 @@ class VersionStore(Protocol):
 
     async def server_version(self) -> str:
         """Return the server's version, "1.84.0"; also a proof that it answers and the credentials work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim on a staging branch; the newest owns it."""
+
+    generation: int
+    note: Mapping[str, str]  # what its holder says of itself; empty when it was made just now
+
+
+class LeaseStore(Protocol):
+    """The claims on one staging branch."""
+
+    async def prepare(self, source: str) -> None:
+        """Make sure that claims can be kept; ``source`` is a branch of the repository."""
+
+    async def claims(self) -> list[Claim]:
+        """Return all claims, the oldest first."""
+
+    async def claim(self, generation: int) -> bool:
+        """Make a claim; return False if that generation was taken already. Of several callers, one is told True."""
+
+    async def note(self, generation: int, note: Mapping[str, str]) -> None:
+        """Replace what the holder of a claim says of itself.
+
+        Raises:
+            NotFoundStoreError: There is no such claim.
+        """
+
+    async def forget(self, generation: int) -> None:
+        """Remove a claim, if it is there."""

@@ -140,6 +140,7 @@ BY_WORDS: tuple[tuple[int, str, Rule], ...] = (  # status and words in the messa
     (404, "repository not found", Rule(NotFoundStoreError, "There is no repository {repository}")),
     (409, "conflict found", Rule(ConflictStoreError, "A branch or a commit has that name, or a merge conflicts")),
     (409, "not unique", Rule(ConflictStoreError, "It exists already")),
+    (412, "path already exists", Rule(ConflictStoreError, "It exists already")),
     (500, "invalid action", _FAULTY_ACTION),
     (500, "parsing file _lakefs_actions/", _FAULTY_ACTION),
     (500, "predicate failed", Rule(TransientStoreError, "Someone else changed the branch at the same moment")),

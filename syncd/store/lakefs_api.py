@@ -55,7 +55,7 @@ class LakeFSAPI:
         self._place = Place(endpoint=endpoint, repository=repository)
         self._repository, self._ca_file = repository, ca_file
         self._commit_limits_s = (connect_timeout_s, commit_timeout_s)
-        self._sdk = SDKCalls(
+        self.sdk = SDKCalls(
             place=self._place,
             access_key_id=access_key_id,
             secret_access_key=secret_access_key,
@@ -70,7 +70,7 @@ class LakeFSAPI:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._sdk.close()
+        self.sdk.close()
 
     async def ensure_repository(self, storage_namespace: str, default_branch: str) -> bool:
         """See ``VersionStore.ensure_repository``."""
@@ -81,9 +81,9 @@ class LakeFSAPI:
         self._refuse(namespace_fault(storage_namespace), "lakefs.storage_namespace")
         self._refuse(branch_fault(default_branch), "lakefs.publish_branch")
         try:
-            await self._sdk.call(
+            await self.sdk.call(
                 doing,
-                self._sdk.client.repositories_api.create_repository,
+                self.sdk.client.repositories_api.create_repository,
                 {"name": self._repository, "storage_namespace": storage_namespace, "default_branch": default_branch},
             )
         except (ConflictStoreError, NeedsPersonStoreError):  # the name or the namespace is taken; maybe just now
@@ -104,9 +104,9 @@ class LakeFSAPI:
             await self._branch_head(branch)
             return False
         try:
-            await self._sdk.call(
+            await self.sdk.call(
                 f"creating the branch {branch} from {source}",
-                self._sdk.client.branches_api.create_branch,
+                self.sdk.client.branches_api.create_branch,
                 self._repository,
                 {"name": branch, "source": source},
             )
@@ -120,9 +120,9 @@ class LakeFSAPI:
 
     async def has_uncommitted(self, branch: str) -> bool:
         """See ``VersionStore.has_uncommitted``."""
-        answer = await self._sdk.call(
+        answer = await self.sdk.call(
             f"asking for uncommitted changes on {branch}",
-            self._sdk.client.branches_api.diff_branch,
+            self.sdk.client.branches_api.diff_branch,
             self._repository,
             branch,
             amount=1,
@@ -131,9 +131,9 @@ class LakeFSAPI:
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
-        made = await self._sdk.call(
+        made = await self.sdk.call(
             f"committing {branch}",
-            self._sdk.client.commits_api.commit,
+            self.sdk.client.commits_api.commit,
             self._repository,
             branch,
             {"message": message, "metadata": dict(metadata)},
@@ -146,9 +146,9 @@ class LakeFSAPI:
         """See ``VersionStore.merge``."""
         doing = f"merging {source} into {into}"
         try:
-            merged = await self._sdk.call(
+            merged = await self.sdk.call(
                 doing,
-                self._sdk.client.refs_api.merge_into_branch,
+                self.sdk.client.refs_api.merge_into_branch,
                 self._repository,
                 source,
                 into,
@@ -171,9 +171,9 @@ class LakeFSAPI:
                 f"The tag {tag!r} cannot be made", cause=f"It {faults[0]}", next_step="change snapshot.tag"
             )
         try:
-            await self._sdk.call(
+            await self.sdk.call(
                 f"creating the tag {tag}",
-                self._sdk.client.tags_api.create_tag,
+                self.sdk.client.tags_api.create_tag,
                 self._repository,
                 {"id": tag, "ref": commit_id},
             )
@@ -191,8 +191,8 @@ class LakeFSAPI:
         if tag_faults(tag):
             return None
         try:
-            found = await self._sdk.call(
-                f"looking up the tag {tag}", self._sdk.client.tags_api.get_tag, self._repository, tag
+            found = await self.sdk.call(
+                f"looking up the tag {tag}", self.sdk.client.tags_api.get_tag, self._repository, tag
             )
         except NotFoundStoreError:
             return None
@@ -200,9 +200,9 @@ class LakeFSAPI:
 
     async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""
-        rows = self._sdk.rows(
+        rows = self.sdk.rows(
             f"reading the log of {reference}",
-            self._sdk.client.refs_api.log_commits,
+            self.sdk.client.refs_api.log_commits,
             reference,
             page_rows=min(limit, PAGE_ROWS),
         )
@@ -214,9 +214,9 @@ class LakeFSAPI:
 
     async def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
         """See ``VersionStore.objects``."""
-        rows = self._sdk.rows(
+        rows = self.sdk.rows(
             f"listing {reference}",
-            self._sdk.client.objects_api.list_objects,
+            self.sdk.client.objects_api.list_objects,
             reference,
             prefix=prefix,
             user_metadata=True,
@@ -233,19 +233,19 @@ class LakeFSAPI:
     async def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
         """See ``VersionStore.uncommitted``."""
         doing = f"listing the uncommitted changes of {branch}"
-        async for row in self._sdk.rows(doing, self._sdk.client.branches_api.diff_branch, branch):
+        async for row in self.sdk.rows(doing, self.sdk.client.branches_api.diff_branch, branch):
             yield _to_difference(row)
 
     async def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
         """See ``VersionStore.diff``."""
         doing = f"comparing {left} and {right}"
-        async for row in self._sdk.rows(doing, self._sdk.client.refs_api.diff_refs, left, right, type="two_dot"):
+        async for row in self.sdk.rows(doing, self.sdk.client.refs_api.diff_refs, left, right, type="two_dot"):
             yield _to_difference(row)
 
     async def server_version(self) -> str:
         """See ``VersionStore.server_version``."""
         doing = "asking for the server's version"
-        config = await self._sdk.call(doing, self._sdk.client.config_api.get_config)
+        config = await self.sdk.call(doing, self.sdk.client.config_api.get_config)
         if not config.version_config or not config.version_config.version:
             raise not_lakefs(doing, self._place)
         return str(config.version_config.version)
@@ -259,7 +259,7 @@ class LakeFSAPI:
 
     async def _repository_record(self) -> Any:
         doing = f"looking up the repository {self._repository}"
-        return await self._sdk.call(doing, self._sdk.client.repositories_api.get_repository, self._repository)
+        return await self.sdk.call(doing, self.sdk.client.repositories_api.get_repository, self._repository)
 
     def _refuse(self, fault: str | None, setting: str) -> None:
         """Refuse a name that lakeFS would refuse without saying why, or accept and then not work with."""
@@ -272,15 +272,15 @@ class LakeFSAPI:
 
     async def _branch_head(self, branch: str) -> str:
         doing = f"looking up the branch {branch}"
-        found = await self._sdk.call(
-            doing, self._sdk.client.branches_api.get_branch, self._repository, branch, branch=branch
+        found = await self.sdk.call(
+            doing, self.sdk.client.branches_api.get_branch, self._repository, branch, branch=branch
         )
         return str(found.commit_id)
 
     async def _get_commit(self, commit_id: str) -> Commit:
         doing = f"reading the commit {commit_id}"
         return _to_commit(
-            await self._sdk.call(doing, self._sdk.client.commits_api.get_commit, self._repository, commit_id)
+            await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, commit_id)
         )
 
 

@@ -156,6 +156,7 @@ def test_no_command_shows_the_secret(dataset: Dataset, lakefs_server) -> None:
     arguments = Path(f"/proc/{dataset.daemons[-1].pid}/cmdline").read_bytes()
     assert lakefs_server.secret_access_key.encode() not in arguments
 
+
 def test_syncing_once_deletes_what_is_gone(dataset: Dataset, reader: Reader) -> None:
     """The folder is not watched any more when the deletions are carried out: the listing that has ended counts."""
     for number in range(30):

@@ -271,6 +271,7 @@ class World:
             gate=gate,
             rereads=rereads,
             lakefs=None,
+            lease=None,
             preparation=Preparation(
                 journal=self.journal,
                 versions=self.versions,

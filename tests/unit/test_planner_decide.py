@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from syncd.model import Trigger
-from syncd.planner.backoff import retry_object_in
+from syncd.planner.backoff import retry_at, retry_object_in
 from syncd.planner.decide import decide
 from syncd.planner.facts import (
     Answer,
@@ -357,3 +357,8 @@ def test_the_loop_wakes_for_a_comparison_that_may_fit_by_now():
         closure=compared("labels: 1 row without its image", alert_in=0),
     )
     assert decide(known, policies(checks_closure=True), NOW).wake_at == ago(1) + seconds(30)
+
+
+def test_what_waits_for_another_syncd_is_looked_at_at_a_steady_pace():
+    failure = FailureFacts(in_a_row=9, last_at=NOW, needs_person=True, retry_after=seconds(15), jitter=0.9)
+    assert retry_at(failure) == NOW + seconds(15)
