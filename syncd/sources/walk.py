@@ -132,6 +132,7 @@ class Walk:
             with tree.open_beneath(root_fd, self._here) as fd:
                 if fd is None:
                     self._to_read.clear()
+                    self._listed.discard(self._here)  # the end of the walk finds what of it is known, and gone
                 while self._to_read and fd is not None and len(sight.changed) < PIECE_FILES:
                     self._give_out_one(fd, self._here + self._to_read.pop(), sight)
         except OSError as error:
@@ -147,6 +148,8 @@ class Walk:
         status = tree.status_of(fd, tree.name_of(path))
         if status is not None and tree.is_file(status):
             self._looker.judge.of_file(path, status, None, sight)
+        elif self._looker.inventory.known([IMAGES + path]):  # it was another one when its directory was compared
+            sight.absent.append(path)
 
     def _find_gone(self, root_fd: int, sight: Sight) -> bool:
         """Find the known directories that are not there any more, or not looked into any more.

@@ -64,7 +64,13 @@ def cache(tmp_path: Path) -> Path:
 def start_builder() -> subprocess.Popen[str]:
     """Start a process that builds, with the usual meaning of Ctrl-C."""
     return subprocess.Popen(
-        [sys.executable, "-c", FIND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, "-c", FIND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        # a test run in the background of a script ignores Ctrl-C, and so would all that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -19,12 +19,15 @@ class Meddling(MemoryInventory):
     def __init__(self) -> None:
         super().__init__()
         self.before_known_in: dict[str, Callable[[], object]] = {}
+        self.after_known_in: dict[str, Callable[[], object]] = {}  # all but the last name have been compared by then
         self.found_gone: Callable[[], object] | None = None  # once directories are known to be gone
 
     def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
         if meddle := self.before_known_in.pop(directory, None):
             meddle()
-        return super().known_in(directory)
+        yield from super().known_in(directory)
+        if meddle := self.after_known_in.pop(directory, None):
+            meddle()
 
     def known_directories(self, below: str) -> Iterator[str]:
         yield from super().known_directories(below)  # by its end, a listing has looked at each of them
@@ -82,3 +85,28 @@ async def test_a_directory_that_comes_back_before_it_is_recorded_as_gone_is_list
         assert "images/a/old.jpg" not in world.recorded
         await world.barrier()
         assert world.recorded == {"images/keep.jpg", "images/a/new.jpg"}
+
+
+@pytest.mark.parametrize("what", ["the file", "its directory", "a directory in its place"])
+async def test_a_file_that_differs_and_is_gone_when_it_is_looked_at_is_recorded_as_gone(root: Path, what: str) -> None:
+    """P1: what a listing found to be other than known is not as it was, whatever became of it meanwhile."""
+    inventory = Meddling()
+    for name in ("changed.jpg", "same.jpg"):
+        write(root / "a" / name)
+
+    def meddle() -> None:
+        if what == "its directory":
+            shutil.rmtree(root / "a")
+            return
+        (root / "a/changed.jpg").unlink()
+        if what == "a directory in its place":
+            write(root / "a/changed.jpg/other.txt")
+
+    async with watched(root, inventory, watch="polling", poll_seconds=3600) as world:
+        await world.barrier()
+        assert "images/a/changed.jpg" in world.recorded
+        write(root / "a/changed.jpg", b"another content")
+        inventory.after_known_in["images/a/"] = meddle
+        await world.barrier()
+        assert not inventory.after_known_in
+        assert "images/a/changed.jpg" not in world.recorded
