@@ -36,6 +36,8 @@ if [ -p "$LOG/gate" ]; then echo at the gate > "$LOG/started"; read -r line < "$
 if [ -n "$FAKE_GO_ERROR" ]; then echo "$FAKE_GO_ERROR"; exit 1; fi
 echo 'echo "lakefs version 1.84.0"' >> "$2"
 """
+# A test run in the background of a script ignores Ctrl-C, and so would all that it starts.
+CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 FIND = "from syncd.embedded.binary import find_or_build; print(find_or_build())"
 
 
@@ -64,13 +66,11 @@ def cache(tmp_path: Path) -> Path:
 def start_builder() -> subprocess.Popen[str]:
     """Start a process that builds, with the usual meaning of Ctrl-C."""
     return subprocess.Popen(
-        [sys.executable, "-c", FIND],
+        [sys.executable, "-c", CTRL_C + FIND],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
-        # a test run in the background of a script ignores Ctrl-C, and so would all that it starts
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
