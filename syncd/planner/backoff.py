@@ -23,7 +23,7 @@ def retry_at(failure: FailureFacts) -> datetime:
     (``Retry-After``) is a lower bound. What waits for another syncd to let go is looked at at a steady pace.
     """
     if failure.needs_person and failure.retry_after is not None:  # it is known when to look again, and that it is cheap
-        return failure.last_at + failure.retry_after
+        return failure.last_at + max(failure.retry_after, FIRST)
     first = PERSON if failure.needs_person else FIRST
     doublings = min(failure.in_a_row - 1, 10)  # beyond that LONGEST rules anyway
     pause = min(first * (1 << doublings), LONGEST) * (0.5 + failure.jitter / 2)

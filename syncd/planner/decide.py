@@ -64,18 +64,18 @@ class _Situation:
     facts: Facts
     policies: Policies
     now: datetime
-    due: tuple[PendingChange, ...]  # what may be staged now, puts first
+    due: tuple[PendingChange, ...]  # what may be staged now, or once it is judged; puts first
     batch: Stage | None
     hold: str
 
     @classmethod
     def of(cls, facts: Facts, policies: Policies, now: datetime) -> _Situation:
-        deletes, hold = deletion_guard.split(facts)
+        deletes, unjudged, hold = deletion_guard.split(facts, policies, now)
         held = (hold, *(source.hold for source in facts.sources), closure.overdue(facts, policies, now))
         hold = "; ".join(why for why in held if why)
         puts, going = (closure.stageable(changes, facts, now) for changes in (facts.due_puts, deletes))
         batch = next_batch(puts, going, policies)
-        return cls(facts, policies, now, (*facts.due_puts, *deletes), batch, hold)
+        return cls(facts, policies, now, (*facts.due_puts, *deletes, *unjudged), batch, hold)
 
     def plan(self) -> Plan:
         unstaged_since = min((change.waiting_since for change in self.due), default=None)
@@ -166,7 +166,7 @@ class _Situation:
             yield self.facts.closure.alert_at
         if self.facts.closure is not None and closure.images_stay(self.facts, self.now):
             yield self.facts.closure.images_stay_until
-        yield deletion_guard.judge_again_at(self.facts)
+        yield deletion_guard.judge_again_at(self.facts, self.policies, self.now)
         yield self.facts.blocked_until
         yield self._schedule_ahead()
 

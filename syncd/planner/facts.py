@@ -22,6 +22,7 @@ class SourceFacts:
     settling: int  # paths seen changing that are not observed yet
     reason: str = ""  # why it is not complete; shown where deletions wait for it
     hold: str = ""  # what of it a person must agree to first
+    busy: bool = False  # it is looking at paths: more may be observed in a moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

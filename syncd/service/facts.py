@@ -61,4 +61,5 @@ def source_facts(source: Source) -> SourceFacts:
         settling=health.settling,
         reason=health.reason,
         hold=health.hold,
+        busy=health.busy,
     )

@@ -129,6 +129,7 @@ class SourceHealth:
     scanning: bool  # a full listing is under way
     settling: int  # paths seen changing and not yet observed, without those named as never settling
     hold: str = ""  # what a person must agree to before it goes on, with the next step; "" when nothing is held
+    busy: bool = False  # it is looking at paths, or listing: what is gone may turn up under another name
     reason: str = ""  # why it is not available or not complete, with the next step; "" when all is well
     degraded: str = ""  # why it watches by polling although events were asked for; "" when it does not
     skipped: Mapping[str, int] = field(default_factory=dict)  # ProblemCode value -> count of standing problems

@@ -134,6 +134,7 @@ class FolderSource:
             complete=complete,
             scanning=scans is not None and scans.under_way,
             settling=session.settling if session is not None else 0,
+            busy=session is not None and session.looking.busy,
             reason=reason,
             degraded=session.looking.degraded if session is not None else "",
             skipped=self._problems.counts(),

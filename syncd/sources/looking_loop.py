@@ -48,6 +48,7 @@ class LookingLoop:
         self.done = 0  # the newest of these that has ended: all hints from before it have been looked at
         self.degraded = ""  # why it lists instead of watching although events were asked for
         self.losses = 0  # how often events were lost
+        self._looks = False  # at the paths that hints named
         self._new_watcher = work.settings.watch != "polling"
         self._full: _Listing | None = None
         self._suspects: set[str] = set()  # to be read again even if they look as known
@@ -66,12 +67,21 @@ class LookingLoop:
             for path in self._work.pending.take_doubted():
                 taken.paths.setdefault(path, False)
             if taken.paths:
-                await self._look(taken.paths)
+                self._looks = True
+                try:
+                    await self._look(taken.paths)
+                finally:
+                    self._looks = False
             else:
                 await self._work.thread(self._work.looker.check_root)
             self.done = asked
             self._work.progress.made()
             await self._advance_full()
+
+    @property
+    def busy(self) -> bool:
+        """Whether paths are being looked at or listed, or hints wait: more may be found in a moment."""
+        return self._looks or self.scans.under_way or self._hints.waiting() or self._work.pending.doubted
 
     def ask_round(self) -> int:
         """Return the number that ``done`` reaches once all hints waiting now have been looked at."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import lakefs
 import pytest
 
@@ -17,7 +20,7 @@ COUNT = 40
 @pytest.fixture
 def published(dataset: Dataset) -> Dataset:
     """Forty images in a snapshot, in four folders; the daemon stopped."""
-    dataset.configure(snapshot={"quiet_seconds": 0.2})
+    dataset.configure(snapshot={"quiet_seconds": 0.2}, guard={"max_delete_percent": 25})
     for number in range(COUNT):
         file = dataset.root / f"{number % 4}" / f"{number}.png"
         file.parent.mkdir(exist_ok=True)
@@ -32,9 +35,15 @@ def images(objects: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def lose(dataset: Dataset, *folders: int) -> None:
+    """All at once, as far as the daemon can see: else the first few may go before there are too many."""
+    pid = dataset.daemons[-1].pid if dataset.daemons[-1].exit_code is None else None
+    if pid is not None:
+        os.kill(pid, signal.SIGSTOP)
     for number in folders:
         for file in (dataset.root / str(number)).iterdir():
             file.unlink()
+    if pid is not None:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_many_deletions_wait_and_additions_flow(published: Dataset, reader: Reader) -> None:

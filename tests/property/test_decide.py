@@ -9,7 +9,7 @@ from hypothesis import given
 from syncd.planner.backoff import LONGEST, retry_at
 from syncd.planner.batching import next_batch
 from syncd.planner.decide import decide
-from syncd.planner.facts import Answer, CheckClosure, Facts, Plan, Policies, Publish, Stage
+from syncd.planner.facts import Answer, CheckClosure, Facts, JudgeDeletions, Plan, Policies, Publish, Stage
 from tests.support.planning import NOW, any_facts, any_policies, due, failures
 
 
@@ -69,11 +69,20 @@ def test_absence_is_carried_out_only_after_a_sound_listing(facts: Facts, policie
 
 
 @given(any_facts(), any_policies)
+def test_no_image_goes_unasked_while_too_many_are_gone(facts: Facts, policies: Policies) -> None:
+    """P5: neither while that is held nor before it is judged."""
+    if facts.absences.held or facts.absences.beyond(policies.limits):
+        for stage in staged(decide(facts, policies, NOW)):
+            assert all(change.agreed or change.withheld for change in stage.deletes if change.key.startswith("images/"))
+
+
+@given(any_facts(), any_policies)
 def test_held_deletions_do_not_stop_uploads(facts: Facts, policies: Policies) -> None:
     """P5: additions flow while deletions wait."""
-    held = replace(facts, failure=None, prepared=True, open_snapshot=False, live_images=0)
+    closure = facts.closure and replace(facts.closure, images_stay_until=None)
+    held = replace(facts, failure=None, prepared=True, open_snapshot=False, live_images=0, closure=closure)
     plan = decide(held, policies, NOW)
-    compared = any(isinstance(action, CheckClosure) for action in plan.actions)  # a step towards a snapshot, as it is
+    compared = any(isinstance(action, CheckClosure | JudgeDeletions) for action in plan.actions)  # a step, as it is
     if held.due_puts and not published(plan) and not compared:
         assert staged(plan)[0].puts
 

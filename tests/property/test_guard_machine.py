@@ -89,7 +89,11 @@ class GuardMachine(RuleBasedStateMachine):
         said = only if only is not None else set(KEYS) | self.shown_keys
         answer = absence.answer, self.shown.revision, lambda path: IMAGES + path in said
         self.run(self.world.journal.write(*answer, keep=keep))
-        (self.kept if keep else self.agreed).update(self.shown_keys & said - self.world.seen.keys())
+        meant = self.shown_keys & said - self.world.seen.keys()
+        if keep:  # what is published still, and is not on its way out by an earlier answer
+            self.kept |= (meant & self.world.tree("main").keys()) - self.agreed
+        else:
+            self.agreed |= meant - self.kept
 
     @rule(method=st.sampled_from(["put", "delete"]), applied=st.booleans())
     def lakefs_fails(self, method: str, applied: bool) -> None:

@@ -103,6 +103,7 @@ def _kind(line: str) -> str:
     method, target, *_ = line.split(" ")
     path, _, query = target.partition("?")
     kinds: Iterable[tuple[str, bool]] = (
+        ("lease", "-lease/" in path),
         ("commit", method == "POST" and path.endswith("/commits")),
         ("merge", method == "POST" and "/merge/" in path),
         ("tag", method == "POST" and path.endswith("/tags")),

@@ -35,6 +35,7 @@ STOP_S = 30.0
 DEFAULTS: dict[str, dict[str, Any]] = {
     "source": {"include": ["*"], "settle_seconds": 0.1},
     "snapshot": {"quiet_seconds": "off", "max_wait_seconds": "off", "max_changes": "off"},
+    "guard": {"max_delete_percent": 100},  # what is deleted here is meant to be
     "service": {"listen": "", "log_format": "json"},
 }
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from syncd.model import DeletionLimits, Fingerprint, PendingChange
+from syncd.model import Absences, DeletionLimits, Fingerprint, PendingChange
 from syncd.planner.facts import ClosureFacts, Facts, FailureFacts, Policies, RequestFacts, SourceFacts
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -87,6 +87,7 @@ sources = st.builds(
     settling=st.integers(0, 3),
     reason=st.sampled_from(["", "the folder is gone"]),
     hold=st.sampled_from(["", "", "half of the rows are gone"]),
+    busy=st.booleans(),
 )
 requests = st.lists(
     st.builds(
@@ -114,6 +115,17 @@ closures = st.builds(
 )
 
 
+absences = st.builds(
+    Absences,
+    gone=st.integers(0, 60),
+    recent=st.sampled_from([0, 0, 20]),
+    images=st.sampled_from([10, 100]),
+    held=st.booleans(),
+    judged_at=moments,
+    revision=revisions,
+)
+
+
 @st.composite
 def any_facts(draw: st.DrawFn) -> Facts:
     """Facts as they can be: something uncommitted or due waits since some time."""
@@ -137,6 +149,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
         last_change_at=draw(st.none() | moments),
         last_snapshot_at=draw(st.none() | moments),
         live_images=draw(st.integers(0, 3)),
+        absences=draw(absences),
+        revision=draw(revisions),
         next_sequence=draw(st.integers(1, 10**6)),
         requests=draw(requests),
         schedule_at=draw(st.none() | moments),
@@ -151,6 +165,7 @@ any_policies = st.builds(
     max_changes=st.none() | st.integers(1, 100),
     min_interval=st.floats(0, 600).map(seconds),
     tag_template=st.just("snap-{time:%Y%m%dT%H%M%SZ}-{seq}"),
+    limits=st.builds(DeletionLimits, max_delete_count=st.integers(0, 20)),
     checks_closure=st.booleans(),
     batch_objects=st.integers(1, 10),
     batch_bytes=st.integers(1, 2000),

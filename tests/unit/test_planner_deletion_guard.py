@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from syncd.model import Absences
 from syncd.planner.decide import decide
-from syncd.planner.facts import JudgeDeletions, RequestFacts, Stage
-from tests.support.planning import NOW, ago, delete, facts, policies, put, seconds
+from syncd.planner.facts import JudgeDeletions, RequestFacts, SourceFacts, Stage
+from tests.support.planning import IMAGES, NOW, ago, delete, facts, policies, put, seconds
 
 MANY = Absences(gone=60, images=100)
 HELD = replace(MANY, held=True, judged_at=ago(1), revision=7)
@@ -47,8 +47,8 @@ def test_even_the_last_image():
 def test_a_hold_is_judged_again_once_something_has_changed_but_not_all_the_time():
     known = facts(absences=HELD, revision=8, due_deletes=(delete(),))
     plan = decide(known, policies(), NOW)
-    assert (plan.actions, plan.wake_at) == ((), HELD.judged_at + seconds(10))
-    (action,) = decide(known, policies(), NOW + seconds(10)).actions
+    assert (plan.actions, plan.wake_at) == ((), HELD.judged_at + seconds(5))
+    (action,) = decide(known, policies(), NOW + seconds(5)).actions
     assert isinstance(action, JudgeDeletions)
     unchanged = facts(absences=HELD, revision=7, due_deletes=(delete(),))
     assert decide(unchanged, policies(), NOW + seconds(3600)).actions == ()
@@ -66,3 +66,18 @@ def test_a_call_is_refused_for_it_unless_it_takes_a_snapshot_without():
         request = RequestFacts(id=1, revision=5, allow_held=allow)
         plan = decide(replace(known, requests=(request,)), policies(), NOW)
         assert type(plan.actions[0]).__name__ == kind
+
+
+def test_what_is_gone_is_not_judged_while_files_are_still_being_found():
+    """A renamed folder looks like a deletion until its files have settled under their new names."""
+    busy, settling = SourceFacts(name="images", complete=True, settling=0, busy=True), replace(IMAGES, settling=3)
+    for source in (busy, settling):
+        known = facts(absences=MANY, sources=(source,), due_puts=(put(),), due_deletes=(delete(since=ago(1)),))
+        plan = decide(known, policies(), NOW)
+        assert [change.key for change in (*plan.actions[0].puts, *plan.actions[0].deletes)] == ["images/a.png"]
+        plan = decide(replace(known, due_puts=()), policies(), NOW)
+        assert (plan.actions, plan.hold, plan.wake_at) == ((), "", NOW + seconds(0.5))
+        request = RequestFacts(id=1, revision=5, allow_held=False)
+        assert decide(replace(known, due_puts=(), requests=(request,), uncommitted=1), policies(), NOW).actions == ()
+        (action,) = decide(known, policies(), NOW + seconds(30)).actions
+        assert isinstance(action, JudgeDeletions)
