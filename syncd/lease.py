@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -87,10 +88,11 @@ class Lease:
             claims = await self._store.claims()
             newest = claims[-1] if claims else None
             mine, last = await asyncio.to_thread(self._read)
-            if newest is not None and newest.note.get("id") == mine:
-                generation, was_others = newest.generation, False
+            if newest is not None and _is_of(newest, mine):
+                generation, was_others = newest.generation, newest.generation != last > 0
             else:
-                generation, was_others = await self._follow(newest), last > 0
+                await asyncio.to_thread(self._write, mine, last)  # so that a claim whose answer is lost is known again
+                generation, was_others = await self._follow(newest, mine), last > 0
             await asyncio.to_thread(self._write, mine, generation)
             self._since = self._clock().isoformat()
             await self._store.note(generation, self._note(mine))
@@ -151,7 +153,7 @@ class Lease:
             raise self._lost(None) from error
         self._fresh_at = sent_at
 
-    async def _follow(self, newest: Claim | None) -> int:
+    async def _follow(self, newest: Claim | None, mine: str) -> int:
         """Take the generation after the newest claim, if its holder has let go or given no sign of life for long."""
         generation = 1 if newest is None else newest.generation + 1
         if newest is not None and not newest.note.get("released"):
@@ -161,7 +163,7 @@ class Lease:
             if silent_s < self._lasts_s:
                 raise self._held(newest)
             log.warning("lease_taken_over", branch=self._branch, holder=_who(newest), silent_s=round(silent_s, 1))
-        if not await self._store.claim(generation):
+        if not await self._store.claim(generation, mine):
             raise TransientStoreError(f"another syncd was quicker to take the branch {self._branch}")
         return generation
 
@@ -205,6 +207,13 @@ class Lease:
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps({"id": mine, "generation": generation}), encoding="utf-8")
         new.replace(self._path)
+
+
+def _is_of(claim: Claim, mine: str) -> bool:
+    """Return whether a claim was made with this id; one that was made just now says so by its content alone."""
+    if claim.note.get("id"):
+        return claim.note["id"] == mine
+    return claim.made_by == hashlib.md5(mine.encode(), usedforsecurity=False).hexdigest()
 
 
 def _who(claim: Claim) -> str:

@@ -8,15 +8,16 @@ concurrency: small bodies are read just ahead of the senders, large ones are str
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
+from syncd.batch_run import BatchOutcome, BatchRun, content_of, held
 from syncd.bodies import Loaded, chunks, load
-from syncd.errors import ContentChangedStoreError, NeedsPersonStoreError, StoreError, TransientStoreError
-from syncd.journal.staging import UNKNOWN, Staged
+from syncd.errors import ContentChangedStoreError, StoreError, TransientStoreError
+from syncd.journal.staging import Staged
 from syncd.model import IMAGES, Problem, ProblemCode, source_of
 from syncd.planner.backoff import retry_object_in
 from syncd.store.content_type import content_type
@@ -34,21 +35,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ACKNOWLEDGE_EVERY = 250  # outcomes to one journal transaction
-GIVE_UP_AFTER = 16  # transient failures in a row: the store is down, not one object odd
 CHANGING_PAUSE = timedelta(seconds=1)  # before a file that changed is tried again, should the source not speak up
-AT_ONCE = 3  # a transient failure is tried again so often before the object has to wait
-
-
-@dataclass(kw_only=True)
-class BatchOutcome:
-    """What became of a batch."""
-
-    uploaded: int = 0
-    deleted: int = 0
-    sent_bytes: int = 0
-    changed_under_way: int = 0  # discarded; observed anew
-    refused: int = 0  # objects that lakeFS did not take; each is named as a problem
-    error: StoreError | None = None  # why the rest of the batch was given up
+TRIES = 8  # a transient failure is tried again so often, with the loop's pauses, before it is taken for a refusal
 
 
 class Uploader:
@@ -94,9 +82,9 @@ class Uploader:
         """
         changes = (*batch.puts, *batch.deletes)
         number = await self._journal.begin_batch(changes, self._clock())
-        run = _Run({change.key: change for change in changes})
+        run = BatchRun({change.key: change for change in changes})
         await self._put_all(batch.puts, run)
-        if batch.deletes and run.outcome.error is None and not self._stopping:
+        if batch.deletes and run.outcome.error is None and not run.failures and not self._stopping:
             await self._delete_all(batch.deletes, run)
         await self._find_out(run)
         await self._acknowledge(run, [run.untouched(change) for change in run.open.values()])
@@ -104,7 +92,7 @@ class Uploader:
         _log_batch(number, run.outcome)
         return run.outcome
 
-    async def _put_all(self, puts: Sequence[PendingChange], run: _Run) -> None:
+    async def _put_all(self, puts: Sequence[PendingChange], run: BatchRun) -> None:
         ready: asyncio.Queue[Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
         senders = min(self._concurrency, len(puts))
         try:
@@ -123,7 +111,7 @@ class Uploader:
                 if (left := ready.get_nowait()) is not None:
                     left.close()
 
-    async def _send(self, ready: asyncio.Queue[Loaded | None], run: _Run) -> None:
+    async def _send(self, ready: asyncio.Queue[Loaded | None], run: BatchRun) -> None:
         while (loaded := await ready.get()) is not None:
             if self._stopping or run.outcome.error is not None:
                 loaded.close()
@@ -134,7 +122,7 @@ class Uploader:
             if len(run.done) >= ACKNOWLEDGE_EVERY:
                 await self._acknowledge(run)
 
-    async def _send_one(self, loaded: Loaded, body: bytes | BinaryIO, run: _Run) -> None:
+    async def _send_one(self, loaded: Loaded, body: bytes | BinaryIO, run: BatchRun) -> None:
         key, fingerprint = loaded.change.key, loaded.fingerprint
         try:
             await self._objects.put(self._prefix + key, body, fingerprint, content_type(key))
@@ -142,15 +130,13 @@ class Uploader:
             run.failed(key, error)
         else:
             run.succeeded(key, fingerprint.sha256, fingerprint.size_bytes)
-            if loaded.change.attempts:
-                source, path = _source_and_path(key)
-                await self._journal.clear_problems(source, [path])
+            await self._clear_refusal(loaded.change)
             run.outcome.uploaded += 1
             run.outcome.sent_bytes += fingerprint.size_bytes
         finally:
             loaded.close()
 
-    def _discard(self, change: PendingChange, run: _Run) -> None:
+    def _discard(self, change: PendingChange, run: BatchRun) -> None:
         """The file changed since it was observed: this content is never sent; the source looks again."""
         run.outcome.changed_under_way += 1
         untouched = run.untouched(run.open.pop(change.key))
@@ -158,7 +144,7 @@ class Uploader:
         run.done.append(replace(untouched, changing=True, retry_at=retry_at))
         self._contents.recheck(change.key)
 
-    async def _delete_all(self, deletes: Sequence[PendingChange], run: _Run) -> None:
+    async def _delete_all(self, deletes: Sequence[PendingChange], run: BatchRun) -> None:
         keys = [change.key for change in deletes]
         try:
             await self._check_branch()
@@ -179,22 +165,33 @@ class Uploader:
                 run.succeeded(key, None, None)
                 run.outcome.deleted += 1
 
-    async def _find_out(self, run: _Run) -> None:
+    async def _find_out(self, run: BatchRun) -> None:
         """Ask the branch what it holds at the keys whose request failed."""
         if run.outcome.error is not None:
             return  # it would not answer; they stay unknown, and due
+        busy: StoreError | None = None
         for key, error in run.failures.items():
             try:
                 info = await self._objects.head(self._prefix + key)
             except StoreError as head_error:
                 run.outcome.error = head_error
                 return
-            await self._note_failure(run.open.pop(key), info, error, run)
+            change = run.open.pop(key)
+            if not await self._note_failure(change, info, error, run) and _is_busy(change, error):
+                busy = error
+        run.outcome.error = busy  # the server is left alone for a while, for as long as it asks
 
-    async def _note_failure(self, change: PendingChange, info: ObjectInfo | None, error: StoreError, run: _Run) -> None:
+    async def _note_failure(
+        self, change: PendingChange, info: ObjectInfo | None, error: StoreError, run: BatchRun
+    ) -> bool:
+        """Note what the branch holds after a failure; return whether it is what was to be there."""
+        sha256, size_bytes = held(change, info)
+        if sha256 == content_of(change):  # it was done all the same
+            run.done.append(Staged(key=change.key, sha256=sha256, size_bytes=size_bytes, sent=True))
+            await self._clear_refusal(change)
+            return True
         changing = isinstance(error, ContentChangedStoreError)
         retry_at = self._clock() + CHANGING_PAUSE if changing else self._retry_at(change, error)
-        sha256, size_bytes = _held(change, info)
         run.done.append(
             Staged(
                 key=change.key,
@@ -204,7 +201,7 @@ class Uploader:
                 refused=not changing,
                 changing=changing,
                 retry_at=retry_at,
-                offered=_content(change),
+                offered=content_of(change),
             )
         )
         if changing:
@@ -212,19 +209,26 @@ class Uploader:
             self._contents.recheck(change.key)
         elif retry_at is not None:
             await self._name_refusal(change, error, run)
+        return False
 
     def _retry_at(self, change: PendingChange, error: StoreError) -> datetime | None:
-        if isinstance(error, TransientStoreError) and change.attempts + 1 < AT_ONCE:
-            return None
-        return self._clock() + retry_object_in(change.attempts + 1)
+        tries = change.attempts + 1
+        if isinstance(error, TransientStoreError):
+            tries -= TRIES - 1
+        return self._clock() + retry_object_in(tries) if tries > 0 else None
 
-    async def _name_refusal(self, change: PendingChange, error: StoreError, run: _Run) -> None:
+    async def _clear_refusal(self, change: PendingChange) -> None:
+        if change.attempts:
+            source, path = _source_and_path(change.key)
+            await self._journal.clear_problems(source, [path])
+
+    async def _name_refusal(self, change: PendingChange, error: StoreError, run: BatchRun) -> None:
         run.outcome.refused += 1
         source, path = _source_and_path(change.key)
         problem = Problem(source=source, path=path, code=ProblemCode.REFUSED, detail=str(error), since=self._clock())
         await self._journal.set_problems(source, [problem])
 
-    async def _acknowledge(self, run: _Run, rest: Sequence[Staged] = ()) -> None:
+    async def _acknowledge(self, run: BatchRun, rest: Sequence[Staged] = ()) -> None:
         done, run.done = [*run.done, *rest], []
         if done:
             await self._journal.finish_in_batch(done, self._clock())
@@ -232,57 +236,15 @@ class Uploader:
             self._progress(len(sent), sum(outcome.size_bytes or 0 for outcome in sent))
 
 
-@dataclass
-class _Run:
-    """One batch on its way."""
-
-    open: dict[str, PendingChange]  # nothing known of them yet
-    done: list[Staged] = field(default_factory=list)  # known, and not in the journal yet
-    failures: dict[str, StoreError] = field(default_factory=dict)
-    outcome: BatchOutcome = field(default_factory=BatchOutcome)
-    failed_in_a_row: int = 0
-
-    def succeeded(self, key: str, sha256: bytes | None, size_bytes: int | None) -> None:
-        self.failed_in_a_row = 0
-        del self.open[key]
-        self.done.append(Staged(key=key, sha256=sha256, size_bytes=size_bytes, sent=True))
-
-    def failed(self, key: str, error: StoreError) -> None:
-        """Note a failure; give the batch up where the store is what fails, not the object."""
-        self.failures[key] = error
-        self.failed_in_a_row += isinstance(error, TransientStoreError)
-        if isinstance(error, NeedsPersonStoreError) or self.failed_in_a_row >= GIVE_UP_AFTER:
-            self.outcome.error = self.outcome.error or error
-
-    def untouched(self, change: PendingChange) -> Staged:
-        """Return what stands for a change that was not sent, or whose request failed without a word."""
-        known = change.key not in self.failures
-        return Staged(
-            key=change.key,
-            sha256=change.staged if known else UNKNOWN,
-            size_bytes=change.staged_bytes if known else None,
-            sent=False,
-            offered=_content(change),
-        )
-
-
-def _content(change: PendingChange) -> bytes | None:
-    return None if change.fingerprint is None else change.fingerprint.sha256
+def _is_busy(change: PendingChange, error: StoreError) -> bool:
+    """Return whether the server is to be left alone: it asks for that, or has failed at this object before."""
+    if not isinstance(error, TransientStoreError) or change.attempts + 1 >= TRIES:
+        return False
+    return change.attempts > 0 or error.retry_after_s is not None
 
 
 def _source_and_path(key: str) -> tuple[str, str]:
     return source_of(key), key.removeprefix(IMAGES)
-
-
-def _held(change: PendingChange, info: ObjectInfo | None) -> tuple[bytes | None, int | None]:
-    """Return the SHA-256 and size of what the branch holds, as far as its answer can be believed."""
-    if info is None:
-        return None, None
-    sent = change.fingerprint
-    lying = sent is not None and info.sha256 == sent.sha256 and info.etag != sent.md5.hex()
-    if info.sha256 is None or lying:
-        return UNKNOWN, None
-    return info.sha256, info.size_bytes
 
 
 def _log_batch(number: int, outcome: BatchOutcome) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.journal import exclusion
+from syncd.journal import exclusion, problems
 from syncd.journal.rows import to_seconds
-from syncd.model import IMAGES, Signature, split_key
+from syncd.model import IMAGES, Signature, source_of, split_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from syncd.model import Observation
 
-_SEEN = "SELECT seen_sha256 FROM entry WHERE directory = ? AND name = ?"
+_SEEN = "SELECT seen_sha256, attempts FROM entry WHERE directory = ? AND name = ?"
 
 _PRESENT = """
 INSERT INTO entry (directory, name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
@@ -58,12 +58,14 @@ def record(connection: sqlite3.Connection, observations: Sequence[Observation]) 
     for observation in observations:
         directory, name = split_key(observation.key)
         row = connection.execute(_SEEN, (directory, name)).fetchone()
-        before = row[0] if row else None
+        before, attempts = row or (None, 0)
         after = observation.fingerprint.sha256 if observation.fingerprint else None
         if before is None and after is None:
             continue
         if before != after:
             revision += 1
+            if attempts:  # lakeFS refused what was there before, which is no word on what is there now
+                problems.clear(connection, source_of(observation.key), [observation.key.removeprefix(IMAGES)])
             newest = max(newest or 0.0, to_seconds(observation.observed_at))
             if observation.key.startswith(IMAGES):
                 live += (after is not None) - (before is not None)

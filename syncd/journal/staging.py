@@ -47,8 +47,9 @@ _DUE_OTHER_PUTS = _DUE.format(of="INDEXED BY entry_due_put", kind=f"IS NOT NULL 
 _DUE_DELETES = _DUE.format(of="INDEXED BY entry_due_delete", kind="IS NULL")
 
 _MARK = """
-UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = ?
-WHERE directory = ? AND name = ?
+UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = :batch,
+    unstaged_since = coalesce(unstaged_since, revision), waiting_since = coalesce(waiting_since, :now)
+WHERE directory = :directory AND name = :name
 """
 
 _OUTCOME = """
@@ -139,7 +140,10 @@ def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now:
     ).lastrowid
     if batch is None:
         raise AssertionError("an INSERT has a row id")
-    connection.executemany(_MARK, [(batch, *split_key(change.key)) for change in changes])
+    # One may have come back to what is staged since the batch was planned: it is sent, and then due again.
+    values = {"batch": batch, "now": to_seconds(now)}
+    places = (dict(zip(("directory", "name"), split_key(change.key), strict=True)) for change in changes)
+    connection.executemany(_MARK, [values | place for place in places])
     return batch
 
 

@@ -6,7 +6,7 @@ again. It may be called at any time with any facts: a plan never depends on an e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syncd.model import Trigger
@@ -74,7 +74,8 @@ class _Situation:
         held = (hold, *(source.hold for source in facts.sources), closure.overdue(facts, policies, now))
         hold = "; ".join(why for why in held if why)
         puts, going = (closure.stageable(changes, facts, now) for changes in (facts.due_puts, deletes))
-        batch = next_batch(puts, going, policies)
+        limits = policies if facts.failure is None else replace(policies, batch_objects=1)  # a probe, not an onslaught
+        batch = next_batch(puts, going, limits)
         return cls(facts, policies, now, (*facts.due_puts, *deletes, *unjudged), batch, hold)
 
     def plan(self) -> Plan:

@@ -188,6 +188,7 @@ class Claim:
 
     generation: int
     note: Mapping[str, str]  # what its holder says of itself; empty when it was made just now
+    made_by: str  # MD5, in hex, of the id of who made it
 
 
 class LeaseStore(Protocol):
@@ -199,8 +200,8 @@ class LeaseStore(Protocol):
     async def claims(self) -> list[Claim]:
         """Return all claims, the oldest first."""
 
-    async def claim(self, generation: int) -> bool:
-        """Make a claim; return False if that generation was taken already. Of several callers, one is told True."""
+    async def claim(self, generation: int, mine: str) -> bool:
+        """Make a claim with this id; return False if that generation was taken. Of several, one is told True."""
 
     async def note(self, generation: int, note: Mapping[str, str]) -> None:
         """Replace what the holder of a claim says of itself.

@@ -45,13 +45,13 @@ class LakeFSLease:
             user_metadata=True,
         )
         found = [
-            Claim(int(name), row.metadata or {})
+            Claim(int(name), row.metadata or {}, row.checksum)
             async for row in rows
             if (name := row.path.removeprefix(_FOLDER)).isdecimal()
         ]
         return sorted(found, key=lambda claim: claim.generation)
 
-    async def claim(self, generation: int) -> bool:
+    async def claim(self, generation: int, mine: str) -> bool:
         """See ``LeaseStore.claim``."""
         try:
             await self._sdk.call(
@@ -61,7 +61,7 @@ class LakeFSLease:
                 self._branch,
                 _path(generation),
                 if_none_match="*",
-                content=b"",
+                content=mine.encode(),
             )
         except ConflictStoreError:
             return False

@@ -112,8 +112,14 @@ def unreachable(error: BaseException, doing: str, place: Place) -> StoreError:
                     f"lakeFS at {place.address} did not answer in time",
                     doing,
                     cause="The server is overloaded, or the network drops packets. It may have done it all the same",
+                    next_step=f"look at the server's load, and at the way there: curl {place.address}/_health",
                 )
-    return _lost(f"The connection to {place.address} was lost", doing, cause=_quote(str(error)))
+    return _lost(
+        f"The connection to {place.address} was lost",
+        doing,
+        cause=_quote(str(error)),
+        next_step=f"syncd tries again by itself. If it goes on: curl {place.address}/_health",
+    )
 
 
 def not_lakefs(doing: str, place: Place) -> StoreError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,14 +32,17 @@ async def lease(stores: Stores) -> LeaseStore:
 
 async def test_of_many_that_claim_a_generation_one_gets_it(lease: LeaseStore) -> None:
     assert await lease.claims() == []
-    told = await asyncio.gather(*(lease.claim(7) for _ in range(8)))
+    told = await asyncio.gather(*(lease.claim(7, "me") for _ in range(8)))
     assert sorted(told) == [False] * 7 + [True]
     (claim,) = await lease.claims()
     assert (claim.generation, dict(claim.note)) == (7, {})
+    assert claim.made_by == hashlib.md5(b"me", usedforsecurity=False).hexdigest()
+    await lease.note(7, {"host": "a"})
+    assert (await lease.claims())[0].made_by == claim.made_by
 
 
 async def test_what_a_holder_says_of_itself_is_replaced_as_a_whole(lease: LeaseStore) -> None:
-    await lease.claim(1)
+    await lease.claim(1, "me")
     await lease.note(1, {"host": "a", "pid": "1"})
     await lease.note(1, {"host": "b"})
     (claim,) = await lease.claims()
@@ -47,7 +51,7 @@ async def test_what_a_holder_says_of_itself_is_replaced_as_a_whole(lease: LeaseS
 
 async def test_claims_come_in_order_and_can_be_forgotten(lease: LeaseStore) -> None:
     for generation in (2, 10, 1):
-        assert await lease.claim(generation)
+        assert await lease.claim(generation, "me")
     assert [claim.generation for claim in await lease.claims()] == [1, 2, 10]
     await lease.forget(2)
     await lease.forget(2)
@@ -65,7 +69,7 @@ async def test_a_sign_of_life_stores_nothing_and_leaves_the_staging_branch_alone
     assert isinstance(versions, LakeFSAPI)
     lease = LakeFSLease(versions.sdk, real_stores.repository, "staging")
     await lease.prepare("main")
-    await lease.claim(1)
+    await lease.claim(1, "me")
     addresses = set()
     for beat in range(5):
         await lease.note(1, {"beat": str(beat)})

@@ -81,3 +81,32 @@ async def test_what_was_seen_since_does_not_wait_for_what_became_of_the_content_
     assert [change.key for change in puts] == [KEY]
     assert await journal.read(staging.blocked_up_to, 10, 10) == []
     assert (await journal.standing(count_up_to=1)).changing_revision is None
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_file_that_came_back_to_what_is_staged_while_its_batch_was_planned(
+    journal: Journal, committed: bool
+) -> None:
+    """P4: the batch sends what is outdated by now, and the file is due again after it, also after a crash in it."""
+    await journal.record([present(KEY, b"first")])
+    puts, _ = await journal.due(START, 10)
+    await journal.begin_batch(puts, START)
+    first = puts[0].fingerprint
+    await journal.finish_in_batch([Staged(key=KEY, sha256=first.sha256, size_bytes=5, sent=True)], START)
+    if committed:
+        await journal.write(
+            lambda connection: connection.execute(
+                "UPDATE entry SET committed_sha256 = staged_sha256, committed_bytes = 5, waiting_since = NULL"
+            )
+        )
+    await journal.record([present(KEY, b"second")])
+    puts, _ = await journal.due(START, 10)
+    await journal.record([present(KEY, b"first")])
+    assert await journal.due(START, 10) == ((), ())
+
+    await journal.begin_batch(puts, START)
+
+    assert [change.fingerprint for change in (await journal.due(START, 10))[0]] == [first]
+    second = puts[0].fingerprint
+    await journal.finish_in_batch([Staged(key=KEY, sha256=second.sha256, size_bytes=6, sent=True)], START)
+    assert [change.fingerprint for change in (await journal.due(START, 10))[0]] == [first]

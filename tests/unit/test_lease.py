@@ -149,3 +149,22 @@ async def test_old_claims_do_not_pile_up(place):
         await lease.acquire()
         await lease.release()
     assert list(place.claims) == [5]
+
+
+async def test_a_claim_whose_answer_was_lost_is_ones_own(place):
+    """P4: it says nothing yet of who made it, but for its content."""
+    lease = place.lease("a")
+    store = lease._store
+    claim = store.claim
+
+    async def claim_and_lose_the_answer(generation: int, mine: str) -> bool:
+        await claim(generation, mine)
+        raise TransientStoreError("reset")
+
+    store.claim = claim_and_lose_the_answer
+    with pytest.raises(TransientStoreError):
+        await lease.acquire()
+    store.claim = claim
+    assert await place.lease("a").acquire() is False  # also after a kill
+    with pytest.raises(LeaseError):
+        await place.lease("b").acquire()

@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 import pytest
 
+from syncd.batch_run import GIVE_UP_AFTER
 from syncd.bodies import SMALL_BYTES
 from syncd.errors import NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError, TransientStoreError
 from syncd.journal import Journal, problems
 from syncd.planner.facts import Stage
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
-from syncd.uploader import GIVE_UP_AFTER, Uploader
+from syncd.uploader import Uploader
 from tests.support.observing import START, absent, fingerprint, present
 
 LATER = START + timedelta(seconds=100)
