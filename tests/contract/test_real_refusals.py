@@ -31,7 +31,7 @@ async def _both_fail(stores: Stores) -> list[StoreError]:
 async def _set_up(stores: Stores, api: str, function: str, *arguments: Any, **named: Any) -> None:
     """Do what syncd never does, with the SDK's client that it has."""
     versions: Any = stores.versions
-    await asyncio.to_thread(getattr(getattr(versions._sdk.client, api), function), *arguments, **named)
+    await asyncio.to_thread(getattr(getattr(versions.sdk.client, api), function), *arguments, **named)
 
 
 async def test_a_wrong_secret_is_named_but_not_shown(real_server: RealServer, real_stores: Stores) -> None:
