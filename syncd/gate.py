@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
-from syncd.journal import closure, pictures
+from syncd.journal import closure, exclusion, pictures
+from syncd.journal.closure import Pairing
 from syncd.model import Observation, Signature
 from syncd.planner.facts import ClosureFacts
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.journal import Journal
-    from syncd.journal.closure import Pairing
     from syncd.model import Fingerprint
     from syncd.sources.tables.spool import Spool
 
@@ -188,7 +188,7 @@ def _check_if_staged(connection: sqlite3.Connection, tables: Sequence[ClosedTabl
         if pairing is None:
             continue
         if table.excludes:
-            told = closure.excluded(connection, table.name, 0).pairing
+            told = Pairing(pairing.missing, exclusion.withheld(connection, table.name, 0)[0])
             misshown = bool(closure.misshown(connection, table.name))
             found[table.name] = _Found(told, misshown, lingering=bool(pairing.orphaned))
         else:

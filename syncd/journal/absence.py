@@ -12,32 +12,28 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.journal.rows import to_seconds, to_time
+from syncd.journal.sql_terms import is_image
 from syncd.model import IMAGES, Absences, split_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from syncd.model import DeletionLimits
 
 WINDOW = timedelta(hours=1)  # deletions committed within it count as well: a large one may take several commits
-_KEYS_AT_A_TIME = 1000
 
-_GONE = """
-FROM entry INDEXED BY entry_gone WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0
-AND directory >= 'images/' AND directory < 'images0'
-"""
+_IS_GONE = f"seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0 AND {is_image()}"
+_GONE = f"FROM entry INDEXED BY entry_gone WHERE {_IS_GONE}"
 
 # What was moved: the same content waits to be published under another name.
-_AGREE_MOVED = """
-UPDATE entry INDEXED BY entry_gone SET agreed = 1
-WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0
-AND directory >= 'images/' AND directory < 'images0' AND committed_sha256 IN (
+_AGREE_MOVED = f"""
+UPDATE entry INDEXED BY entry_gone SET agreed = 1 WHERE {_IS_GONE} AND committed_sha256 IN (
     SELECT wanted_sha256 FROM entry INDEXED BY entry_waiting
     WHERE waiting_since IS NOT NULL AND committed_sha256 IS NULL AND wanted_sha256 IS NOT NULL
 )
-"""
+"""  # noqa: S608 - a constant
 
 _KEEP = """
 UPDATE entry SET kept = 1, unstaged_since = NULL, waiting_since = NULL, attempts = 0, not_before = 0, changing = 0
@@ -123,14 +119,7 @@ def answer(
     """
     keys = [key for (key,) in connection.execute(f"SELECT directory || name {_GONE} AND revision <= ?", (revision,))]
     taken = [split_key(key) for key in keys if chosen(key.removeprefix(IMAGES))]
-    done = _in_pieces(connection, _KEEP if keep else _AGREE, taken)
+    done = connection.executemany(_KEEP if keep else _AGREE, taken).rowcount if taken else 0
     if connection.execute(f"SELECT 1 {_GONE} LIMIT 1").fetchone() is None:
         connection.execute("DELETE FROM guard_trip")
     return done
-
-
-def _in_pieces(connection: sqlite3.Connection, statement: str, places: Sequence[tuple[str, str]]) -> int:
-    before = connection.total_changes
-    for start in range(0, len(places), _KEYS_AT_A_TIME):
-        connection.executemany(statement, places[start : start + _KEYS_AT_A_TIME])
-    return connection.total_changes - before

@@ -13,15 +13,15 @@ the rows that name such images, and the images that such rows name or named. Eve
 
 from __future__ import annotations
 
-_IMAGE = "directory >= 'images/' AND directory < 'images0'"
-_IMAGE_E = "e.directory >= 'images/' AND e.directory < 'images0'"
+from syncd.journal.sql_terms import directory_of, is_image
+
+_IMAGE, _IMAGE_E = is_image(), is_image("e")
 
 _NAMES = "n.seen_image = {image} AND n.table_name = :name"  # of a row `n`, by the index table_row_image
 
 CHANGED = "(seen <> kept OR seen_image IS NOT kept_image OR shown <> kept_shown)"
 
-# First what has changed itself, then all that it touches. The directory of an image that a row names is what remains
-# when its characters are trimmed off the right up to the last "/".
+# First what has changed itself, then all that it touches.
 _AFFECTED = f"""
 WITH moved_image (image, there) AS MATERIALIZED (
     SELECT directory || name, staged_sha256 IS NOT NULL FROM entry INDEXED BY entry_uncommitted
@@ -30,7 +30,7 @@ WITH moved_image (image, there) AS MATERIALIZED (
     SELECT row_key, seen_image, kept_image FROM table_row INDEXED BY table_row_changed
     WHERE table_name = :name AND {CHANGED}
 ), changed_image (image, directory) AS MATERIALIZED (
-    SELECT image, rtrim(image, replace(image, '/', '')) FROM (
+    SELECT image, {directory_of("image")} FROM (
         SELECT seen_image AS image FROM changed_row UNION SELECT kept_image FROM changed_row
     ) WHERE image IS NOT NULL
 ), affected_row (row_key) AS MATERIALIZED (
@@ -114,7 +114,7 @@ DELETE FROM table_row INDEXED BY table_row_changed WHERE table_name = :name AND 
 """
 
 # A row `r` under ``exclude`` is to be shown just if its image is there.
-_DIRECTORY = "rtrim(r.seen_image, replace(r.seen_image, '/', ''))"
+_DIRECTORY = directory_of("r.seen_image")
 _IS_MISSHOWN = f"""
 r.seen = 1 AND r.shown <> (r.seen_image IS NOT NULL AND EXISTS (
     SELECT 1 FROM entry e WHERE e.directory = {_DIRECTORY} AND e.name = substr(r.seen_image, length({_DIRECTORY}) + 1)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from syncd.journal.sql_terms import directory_of, is_image
 from syncd.model import IMAGES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Mapping, Sequence
-
-_IMAGES = "directory >= 'images/' AND directory < 'images0'"
 
 _EFFECTIVE = "SELECT x.name FROM excluding x JOIN table_state s ON s.name = x.name WHERE s.keeps_rows = 1"
 
@@ -39,14 +38,14 @@ UPDATE entry SET
                          ELSE coalesce(waiting_since, :at) END,
     attempts = 0, not_before = 0, changing = 0
 """
-_JUDGE_ALL = f"{_JUDGED} WHERE seen_sha256 IS NOT NULL AND {_IMAGES} AND withheld <> ({_WITHHOLDS})"
+_JUDGE_ALL = f"{_JUDGED} WHERE seen_sha256 IS NOT NULL AND {is_image()} AND withheld <> ({_WITHHOLDS})"
 _JUDGE_TOUCHED = f"""
 {_JUDGED} WHERE (directory, name) IN (
     SELECT directory, substr(image, length(directory) + 1) FROM (
-        SELECT image, rtrim(image, replace(image, '/', '')) AS directory FROM temp.touched
+        SELECT image, {directory_of("image")} AS directory FROM temp.touched
     )
-) AND seen_sha256 IS NOT NULL AND {_IMAGES} AND withheld <> ({_WITHHOLDS})
-"""  # noqa: S608
+) AND seen_sha256 IS NOT NULL AND {is_image()} AND withheld <> ({_WITHHOLDS})
+"""  # noqa: S608 - constants
 
 # The images that rows named before and name no more, and those they name now. {gone} tells rows that are not there any
 # more from others; see ``table_rows``.
