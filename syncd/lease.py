@@ -67,6 +67,7 @@ class Lease:
         self._store, self._branch, self._source, self._path = store, branch, source, state_dir / FILE_NAME
         self._lasts_s, self._monotonic, self._clock = lasts_s, monotonic, clock
         self._session = uuid.uuid4().hex
+        self._id = ""  # of this state directory's syncd
         self._own: int | None = None  # generation of the claim that is ours
         self._since = ""
         self._beat = 0
@@ -87,15 +88,17 @@ class Lease:
             await self._store.prepare(self._source)
             claims = await self._store.claims()
             newest = claims[-1] if claims else None
-            mine, last = await asyncio.to_thread(self._read)
-            if newest is not None and _is_of(newest, mine):
-                generation, was_others = newest.generation, newest.generation != last > 0
+            self._id, last = await asyncio.to_thread(self._read)
+            if newest is not None and _is_of(newest, self._id):
+                generation = newest.generation
+                was_others = last not in (0, generation)
             else:
-                await asyncio.to_thread(self._write, mine, last)  # so that a claim whose answer is lost is known again
-                generation, was_others = await self._follow(newest, mine), last > 0
-            await asyncio.to_thread(self._write, mine, generation)
+                await asyncio.to_thread(self._write, last)  # so that a claim whose answer is lost is known again
+                generation = await self._follow(newest)
+                was_others = last > 0
+            await asyncio.to_thread(self._write, generation)
             self._since = self._clock().isoformat()
-            await self._store.note(generation, self._note(mine))
+            await self._store.note(generation, self._note())
             self._own, self._fresh_at = generation, sent_at
             for claim in claims:
                 if claim.generation < generation:
@@ -134,26 +137,26 @@ class Lease:
         if own is None:
             return
         with contextlib.suppress(StoreError):  # then it runs out by itself
-            mine, _ = await asyncio.to_thread(self._read)
             claims = await self._store.claims()
             if claims and claims[-1].generation == own and claims[-1].note.get("session") == self._session:
-                await self._store.note(own, {**self._note(mine), "released": "yes"})
+                await self._store.note(own, {**self._note(), "released": "yes"})
 
     async def _renew(self) -> None:
         sent_at, own = self._monotonic(), self._own
-        newest = ([None, *await self._store.claims()])[-1] if own is not None else None
+        claims = await self._store.claims() if own is not None else []
+        newest = claims[-1] if claims else None
         if own is None or newest is None or newest.generation != own or newest.note.get("session") != self._session:
             self._own = None
             raise self._lost(newest)
         self._beat += 1
         try:
-            await self._store.note(own, self._note(newest.note["id"]))
+            await self._store.note(own, self._note())
         except NotFoundStoreError as error:
             self._own = None
             raise self._lost(None) from error
         self._fresh_at = sent_at
 
-    async def _follow(self, newest: Claim | None, mine: str) -> int:
+    async def _follow(self, newest: Claim | None) -> int:
         """Take the generation after the newest claim, if its holder has let go or given no sign of life for long."""
         generation = 1 if newest is None else newest.generation + 1
         if newest is not None and not newest.note.get("released"):
@@ -163,13 +166,13 @@ class Lease:
             if silent_s < self._lasts_s:
                 raise self._held(newest)
             log.warning("lease_taken_over", branch=self._branch, holder=_who(newest), silent_s=round(silent_s, 1))
-        if not await self._store.claim(generation, mine):
+        if not await self._store.claim(generation, self._id):
             raise TransientStoreError(f"another syncd was quicker to take the branch {self._branch}")
         return generation
 
-    def _note(self, mine: str) -> dict[str, str]:
+    def _note(self) -> dict[str, str]:
         return {
-            "id": mine,
+            "id": self._id,
             "session": self._session,
             "host": socket.gethostname(),
             "pid": str(os.getpid()),
@@ -187,7 +190,7 @@ class Lease:
         )
 
     def _lost(self, newest: Claim | None) -> LeaseError:
-        if newest is not None and newest.generation != self._own:
+        if newest is not None:
             return self._held(newest)
         return LeaseError(
             f"the lease of the branch {self._branch} is gone",
@@ -203,9 +206,9 @@ class Lease:
             return str(told["id"]), int(told["generation"])
         return uuid.uuid4().hex, 0
 
-    def _write(self, mine: str, generation: int) -> None:
+    def _write(self, generation: int) -> None:
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps({"id": mine, "generation": generation}), encoding="utf-8")
+        new.write_text(json.dumps({"id": self._id, "generation": generation}), encoding="utf-8")
         new.replace(self._path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,7 +13,7 @@ from syncd.service.state_dir import held as state_dir_held
 from syncd.sources.ignore import path_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from syncd.config import Settings
     from syncd.service.engine import Engine
@@ -81,7 +82,7 @@ def chooser(only: list[str]) -> Callable[[str], bool]:
 class NoDaemon:
     """The same over the journal alone, where no daemon runs: images can be answered, tables cannot.
 
-    Use it as ``async with``; the state directory is held meanwhile.
+    The state directory is held during each call.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,12 +90,16 @@ class NoDaemon:
 
     async def held(self) -> dict[str, Any]:
         """See :func:`held`."""
-        with state_dir_held(self._state_dir):
-            async with Journal(self._state_dir) as journal:
-                return {"images": await _held_images(journal), "tables": {}}
+        async with self._journal() as journal:
+            return {"images": await _held_images(journal), "tables": {}}
 
     async def approve(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """See :func:`approve`."""
+        async with self._journal() as journal:
+            return {"images": await _answer(journal, request), "tables": []}
+
+    @asynccontextmanager
+    async def _journal(self) -> AsyncIterator[Journal]:
         with state_dir_held(self._state_dir):
             async with Journal(self._state_dir) as journal:
-                return {"images": await _answer(journal, request), "tables": []}
+                yield journal

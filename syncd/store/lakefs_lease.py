@@ -31,8 +31,11 @@ class LakeFSLease:
     async def prepare(self, source: str) -> None:
         """See ``LeaseStore.prepare``."""
         with suppress(ConflictStoreError):  # it is there
-            await self._call(
-                "creating", self._sdk.client.branches_api.create_branch, name=self._branch, source=source, hidden=True
+            await self._sdk.call(
+                self._doing("creating"),
+                self._sdk.client.branches_api.create_branch,
+                self._repository,
+                {"name": self._branch, "source": source, "hidden": True},
             )
 
     async def claims(self) -> list[Claim]:
@@ -88,9 +91,6 @@ class LakeFSLease:
                 self._branch,
                 _path(generation),
             )
-
-    async def _call(self, what: str, function: Any, **body: Any) -> None:
-        await self._sdk.call(self._doing(what), function, self._repository, body)
 
     def _doing(self, what: str) -> str:
         return f"{what} the lease of branch {self._of} (branch {self._branch})"
