@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from syncd.journal import (
@@ -30,6 +30,7 @@ from syncd.journal import (
 from syncd.journal.closure import Listed, Pairing
 from syncd.journal.staging import Staged
 from syncd.model import RowImage, Trigger
+from tests.support.histories import HISTORIES
 from tests.support.observing import START, absent, fingerprint, present
 from tests.support.table_versions import table_object, table_version
 
@@ -364,12 +365,5 @@ class ClosureMachine(RuleBasedStateMachine):
         assert {name: counted[name] for name in staged_rows} == staged_rows
 
 
-ClosureMachine.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    print_blob=True,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole histories takes longer than reading one
-)
+ClosureMachine.TestCase.settings = settings(HISTORIES, max_examples=120, stateful_step_count=40)
 TestClosureMachine = ClosureMachine.TestCase

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, Phase, event, settings
+from hypothesis import event
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from syncd.errors import TransientStoreError
 from syncd.store.base import Commit
+from tests.support.histories import HISTORIES
 from tests.support.planning import seconds
 from tests.support.world import Row, World, rows_of
 
@@ -317,14 +318,7 @@ class ClosedSyncMachine(RuleBasedStateMachine):
                 assert told is None or json.loads(told) == told_of(name, missing, orphaned)
 
 
-ClosedSyncMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    print_blob=True,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole histories takes longer than reading one
-)
+ClosedSyncMachine.TestCase.settings = HISTORIES
 TestClosedSyncMachine = ClosedSyncMachine.TestCase
 
 

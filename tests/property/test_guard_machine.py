@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from syncd.errors import TransientStoreError
 from syncd.journal import absence
 from syncd.model import IMAGES, DeletionLimits
+from tests.support.histories import HISTORIES
 from tests.support.world import World
 
 KEYS = [f"images/{folder}{number}.png" for folder in ("a/", "b/") for number in range(6)]
@@ -129,12 +129,5 @@ class GuardMachine(RuleBasedStateMachine):
         self.checked = len(commits)
 
 
-GuardMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    print_blob=True,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole histories takes longer than reading one
-)
+GuardMachine.TestCase.settings = HISTORIES
 TestGuardMachine = GuardMachine.TestCase

@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from syncd.committer import INTENT
 from syncd.errors import TransientStoreError
 from syncd.fingerprint import SetDigest
+from tests.support.histories import HISTORIES
 from tests.support.observing import fingerprint
 from tests.support.world import World
 
@@ -98,24 +98,12 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(method=st.sampled_from(["put", "delete"]))
     def crash_in_a_batch(self, method: str) -> None:
         """Kill the process while a request is on its way; whether it is applied, the hold decides."""
-        self.run(self._crash_while(self.world.objects, method))
+        self.run(self.world.crash_while(self.world.objects, method))
 
     @rule(method=st.sampled_from(["commit", "merge", "create_tag"]))
     def crash_in_a_snapshot(self, method: str) -> None:
         self.world.pass_time(700)
-        self.run(self._crash_while(self.world.versions, method))
-
-    async def _crash_while(self, store, method: str) -> None:
-        hold = store.hold_next(method)
-        turning = asyncio.create_task(self.world.turn())
-        reached = asyncio.create_task(hold.reached.wait())
-        await asyncio.wait({turning, reached}, return_when="FIRST_COMPLETED")
-        turning.cancel()
-        reached.cancel()
-        await asyncio.gather(turning, reached, return_exceptions=True)
-        hold.release.set()
-        store._holds.clear()
-        await self.world.crash()
+        self.run(self.world.crash_while(self.world.versions, method))
 
     @rule()
     def crash(self) -> None:
@@ -189,12 +177,5 @@ class SyncMachine(RuleBasedStateMachine):
                 assert all(intents.count(intent) <= most for intent in intents if intent)
 
 
-SyncMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    print_blob=True,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole histories takes longer than reading one
-)
+SyncMachine.TestCase.settings = HISTORIES
 TestSyncMachine = SyncMachine.TestCase
