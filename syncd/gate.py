@@ -111,8 +111,13 @@ class Gate:
             held="; ".join(held),
             alert_at=min(alerts, default=now),
             recheck_at=now + timedelta(seconds=max(_AGAIN_AFTER_S, _AGAIN_AFTER_TIMES * took_s)),
-            images_stay_until=now + _IMAGES_STAY if read_again else None,
+            images_stay_until=self._images_stay_until(now) if read_again else None,
         )
+
+    def _images_stay_until(self, now: datetime) -> datetime:
+        """Return the end of the time that runs, if one does: comparisons while a table is unreadable prolong nothing."""
+        running = None if self.facts is None else self.facts.images_stay_until
+        return running if running is not None and now < running else now + _IMAGES_STAY
 
     def open(self, key: str) -> BinaryIO:
         """Open a list that waits to be sent; blocks.

@@ -64,6 +64,15 @@ def stageable(changes: Sequence[PendingChange], facts: Facts, now: datetime) -> 
     return tuple(change for change in changes if change.withheld or not change.key.startswith(IMAGES))
 
 
+def images_wait(changes: Sequence[PendingChange], facts: Facts, now: datetime) -> bool:
+    """Return whether images are kept from being staged by a table that has been read again since.
+
+    Nothing else may ever be due that would have rows and images compared: a trigger waits for what is unstaged.
+    """
+    compared_before = facts.closure is not None and facts.closure.staged_at != facts.staged_at
+    return compared_before and len(stageable(changes, facts, now)) < len(changes)
+
+
 def overdue(facts: Facts, policies: Policies, now: datetime) -> str:
     """Return the same once the missing half has been waited for long enough for a person to be told, else "".
 

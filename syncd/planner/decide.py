@@ -94,8 +94,9 @@ class _Situation:
 
     def _publish(self, due: commit_policy.Due | None) -> Publish | CheckClosure | None:
         """Nothing is committed while it is unknown what a key on the branch holds, or while a table is half staged."""
-        wanted = self._wanted(due)
-        if wanted is None or self.facts.uncertain or self.facts.tables_under_way or not self.facts.uncommitted:
+        wanted = self._wanted(due) if self.facts.uncommitted else None
+        wait = closure.images_wait(self.due, self.facts, self.now)
+        if not (wanted or wait) or self.facts.uncertain or self.facts.tables_under_way:
             return None
         if closure.check_needed(self.facts, self.policies, self.now, more_to_stage=self.batch is not None):
             return CheckClosure(staged_at=self.facts.staged_at, reason="rows and images are compared before a snapshot")

@@ -79,3 +79,18 @@ def test_the_end_of_that_time_is_one_to_wake_up_for():
     known = facts(uncommitted=3, staged_at=7, closure=READ_AGAIN, due_puts=(put("images/new.png"),), waiting_since=NOW)
     plan = decide(known, policies(checks_closure=True), NOW)
     assert (plan.actions, plan.wake_at) == ((), NOW + seconds(60))
+
+
+def test_once_the_table_is_there_they_are_compared_for_the_images_that_wait_and_not_at_the_end_of_that_time():
+    """P1: no trigger is due and no call is served while an image is unstaged, so none of them would ask for it."""
+    image = put("images/new.png", revision=5)
+    known = facts(
+        uncommitted=3, staged_at=8, closure=READ_AGAIN, due_puts=(image,), waiting_since=NOW, requests=(CALL,)
+    )
+    (check,) = decide(known, policies(checks_closure=True), NOW).actions
+    assert check.staged_at == 8
+    (check,) = decide(replace(known, uncommitted=0, requests=()), policies(checks_closure=True), NOW).actions
+    assert check.staged_at == 8
+    for under_way in ({"tables_under_way": 1}, {"uncertain": 1}):
+        plan = decide(replace(known, **under_way), policies(checks_closure=True), NOW)
+        assert not plan.actions
