@@ -115,7 +115,7 @@ class Gate:
         )
 
     def _images_stay_until(self, now: datetime) -> datetime:
-        """Return the end of the time that runs, if one does: comparisons while a table is unreadable prolong nothing."""
+        """Return the end of the time that runs, if one does: comparing while a table is unreadable prolongs nothing."""
         running = None if self.facts is None else self.facts.images_stay_until
         return running if running is not None and now < running else now + _IMAGES_STAY
 
