@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from syncd.commit_text import message_of, metadata_of
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCommitError
 from syncd.journal import snapshots
+from syncd.store.base import INTENT_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 
     from syncd.journal import Journal
     from syncd.journal.closure import Pairing
-    from syncd.journal.snapshots import OpenSnapshot, Summary
+    from syncd.journal.snapshots import OpenSnapshot
     from syncd.model import Snapshot, Trigger
+    from syncd.ownership.staging_branch import StagingBranch
     from syncd.store.base import Commit, VersionStore
 
 log = structlog.get_logger(__name__)
 
-INTENT = "syncd.snapshot"  # metadata key of the intent's id
 LOOK_BACK = 200  # commits searched for an intent
 MOST_TAG_NAMES = 100
 
@@ -39,6 +41,7 @@ class Committer:
         *,
         journal: Journal,
         versions: VersionStore,
+        branch: StagingBranch,
         staging_branch: str,
         publish_branch: str,
         syncd_version: str,
@@ -46,7 +49,7 @@ class Committer:
         may_write: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._may_write = may_write  # asked before each step; raises if the staging branch is another's
-        self._journal, self._versions, self._clock = journal, versions, clock
+        self._journal, self._versions, self._branch, self._clock = journal, versions, branch, clock
         self._staging, self._publish, self._version = staging_branch, publish_branch, syncd_version
 
     async def publish(
@@ -69,8 +72,10 @@ class Committer:
             intent=intent,
             trigger=trigger,
             tag=tag,
-            message=_message(summary, trigger),
-            metadata=self._metadata(summary, intent, trigger, pairings or {}),
+            message=message_of(summary, trigger),
+            metadata=metadata_of(
+                summary, intent, trigger, pairings or {}, version=self._version, observed_at=self._clock()
+            ),
             now=self._clock(),
         )
         return await self._carry_on(resumed=False)
@@ -100,7 +105,9 @@ class Committer:
 
     async def _commit(self, opened: OpenSnapshot, *, resumed: bool) -> None:
         commit = await self._find(self._staging, opened.intent) if resumed else None
-        if commit is None and await self._versions.has_uncommitted(self._staging):
+        if commit is None:
+            await self._branch.require_head()
+        if commit is None and await self._branch.require_own():
             try:
                 commit = await self._versions.commit(self._staging, opened.message, opened.metadata)
             except NothingToCommitError:
@@ -109,6 +116,7 @@ class Committer:
             await self._journal.write(snapshots.abandon, opened.sequence)
             log.info("snapshot_abandoned", trigger=opened.trigger, reason="lakeFS finds nothing to commit")
             return
+        await self._branch.require_parent(commit)
         await self._journal.write(snapshots.committed, opened.sequence, commit.id)
 
     async def _merge(self, opened: OpenSnapshot, *, resumed: bool) -> None:
@@ -126,8 +134,9 @@ class Committer:
         return NeedsPersonStoreError(
             f"branch {self._staging} cannot be merged into {self._publish}: {error.fact}",
             cause=f"someone else changed the same paths on {self._publish}",
-            next_step=f"undo that change on {self._publish} (lakectl branch revert), or merge"
-            f" {self._publish} into {self._staging} by hand; syncd carries on by itself",
+            next_step=f"undo that change on {self._publish} (lakectl branch revert), or merge {self._publish} into"
+            f" {self._staging} (lakectl merge --strategy …); {error.next_step} lists the paths."
+            " syncd carries on by itself",
         )
 
     async def _tag(self, opened: OpenSnapshot) -> None:
@@ -174,33 +183,6 @@ class Committer:
 
     async def _find(self, branch: str, intent: str, other_than: str | None = None) -> Commit | None:
         async for commit in self._versions.log(branch, limit=LOOK_BACK):
-            if commit.metadata.get(INTENT) == intent and commit.id != other_than:
+            if commit.metadata.get(INTENT_METADATA) == intent and commit.id != other_than:
                 return commit
         return None
-
-    def _metadata(
-        self, summary: Summary, intent: str, trigger: Trigger, pairings: Mapping[str, Pairing]
-    ) -> dict[str, str]:
-        observed_at = summary.observed_at or self._clock()
-        return {
-            INTENT: intent,
-            "syncd.trigger": trigger.value,
-            "syncd.added": str(summary.added),
-            "syncd.changed": str(summary.changed),
-            "syncd.deleted": str(summary.deleted),
-            "syncd.images": str(summary.images),
-            "syncd.bytes": str(summary.size_bytes),
-            "syncd.digest": summary.digest.hexdigest(),
-            "syncd.observed_at": observed_at.isoformat(),
-            "syncd.version": self._version,
-            **{f"syncd.rows.{table}": str(rows) for table, rows in summary.rows.items()},
-            **{f"syncd.missing.{table}": str(pairing.missing) for table, pairing in pairings.items()},
-            **{f"syncd.orphaned.{table}": str(pairing.orphaned) for table, pairing in pairings.items()},
-        }
-
-
-def _message(summary: Summary, trigger: Trigger) -> str:
-    return (
-        f"{summary.added} added, {summary.changed} changed, {summary.deleted} deleted"
-        f" ({trigger.value.replace('_', ' ')})"
-    )

@@ -64,6 +64,10 @@ class JournalError(SyncdError):
     """The journal in the state directory cannot be opened, read or written."""
 
 
+class JournalBrokenError(JournalError):
+    """The journal cannot be trusted by this process any more; the next start examines it, and may set it aside."""
+
+
 class AlreadyRunningError(SyncdError):
     """Another syncd holds this state directory."""
 
@@ -89,6 +93,10 @@ class TransientStoreError(StoreError):
     def __init__(self, fact: str, *, cause: str = "", next_step: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(fact, cause=cause, next_step=next_step)
         self.retry_after_s = retry_after_s  # what the server asked for; None: it did not say
+
+
+class StaleStoreError(TransientStoreError):
+    """What was known of the branches does not hold any more, and has to be read anew before the same call works."""
 
 
 class PermanentStoreError(StoreError):

@@ -60,7 +60,8 @@ class Uploader:
             journal: Written before and after each effect.
             objects: The staging branch.
             contents: Opens what is to be sent.
-            check_branch: Raises if the staging branch is gone; lakeFS calls deletes on a missing branch a success.
+            check_branch: Raises if the staging branch is gone or not as syncd left it; lakeFS calls deletes on a
+                missing branch a success.
             prefix: Put in front of every key.
             concurrency: Requests in flight.
             clock: The time now, in UTC.
@@ -79,7 +80,11 @@ class Uploader:
         """Send a batch and record what became of each of its changes.
 
         Cancelling is safe: what was in flight is not known, and due again.
+
+        Raises:
+            StoreError: Nothing was sent: the branch is not as syncd left it, or cannot be asked.
         """
+        await self._check_branch()
         changes = (*batch.puts, *batch.deletes)
         number = await self._journal.begin_batch(changes, self._clock())
         run = BatchRun({change.key: change for change in changes})
@@ -147,7 +152,8 @@ class Uploader:
     async def _delete_all(self, deletes: Sequence[PendingChange], run: BatchRun) -> None:
         keys = [change.key for change in deletes]
         try:
-            await self._check_branch()
+            if run.outcome.uploaded:  # it was checked before them
+                await self._check_branch()
         except StoreError as error:
             run.outcome.error = error
             return

@@ -30,26 +30,29 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Let go ahead what syncd status shows as held: deleted images, rows that are gone; nothing that comes later."""
+    """Let go ahead what is held: images or rows that are gone, a branch others changed; nothing that came later."""
     settings = configured(config).settings
     held = asyncio.run(_call(settings, "held"))
     if not json:
         _show(held)
-    nothing = held["images"] is None and not held["tables"]
+    nothing = held["images"] is None and not held["tables"] and not held["branch"]
     if not nothing and not yes and not json and sys.stdin.isatty():
         typer.confirm("keep the images published?" if discard else "let this go ahead?", abort=True)
     request = {
         "revision": held["images"] and held["images"]["revision"],
         "tables": held["tables"],
+        "branch": held["branch"],
         "only": only or [],
         "discard": discard,
     }
-    answer = {"images": 0, "tables": []} if nothing else asyncio.run(_call(settings, "approve", **request))
+    answer = (
+        {"images": 0, "tables": [], "branch": False} if nothing else asyncio.run(_call(settings, "approve", **request))
+    )
     if json:
         print_json({"held": held, **answer})
         return
     _say(answer, discard=discard)
-    if not nothing and not answer["images"] and not answer["tables"]:
+    if not nothing and not any(answer.values()):
         raise typer.Exit(EXIT_HELD)
 
 
@@ -73,7 +76,9 @@ def _show(held: Mapping[str, Any]) -> None:
             say(f"  … and {images['count'] - len(images['paths'])} more")
     for name, hold in held["tables"].items():
         say(f"held: {name}: {hold}")
-    if images is None and not held["tables"]:
+    if held["branch"]:
+        say(f"held: {held['branch']}")
+    if images is None and not held["tables"] and not held["branch"]:
         say("nothing that can be approved is held")
 
 
@@ -82,3 +87,5 @@ def _say(answer: Mapping[str, Any], *, discard: bool) -> None:
         say(f"{'kept' if discard else 'approved'}: {answer['images']} images")
     for name in answer["tables"]:
         say(f"approved: {name}")
+    if answer["branch"]:
+        say("approved: the branch is taken over")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import JournalError
 from syncd.fingerprint import SetDigest
-from syncd.journal import closure
+from syncd.journal import branch, closure
 from syncd.journal.rows import to_seconds
 from syncd.journal.staging import UNKNOWN
 from syncd.model import IMAGES, split_key
@@ -107,10 +107,17 @@ def forget_branch(connection: sqlite3.Connection) -> None:
     closure.unpair(connection)
     connection.execute("DELETE FROM snapshot WHERE step IN ('begun', 'committed')")
     connection.execute("UPDATE state SET adopted = 0")
+    connection.execute("DELETE FROM staging_head")
 
 
-def finish_adoption(connection: sqlite3.Connection) -> None:
-    """Add up what was taken over; from here on the sums are kept by change."""
+def finish_adoption(connection: sqlite3.Connection, head: str) -> None:
+    """Add up what was taken over; from here on the sums are kept by change.
+
+    Args:
+        connection: The writing one.
+        head: Id of the branch's newest commit, which is what was taken over.
+    """
+    branch.keep_head(connection, head)
     images, size_bytes, digest = 0, 0, SetDigest()
     for key, sha256, size in connection.execute(
         "SELECT directory || name, committed_sha256, committed_bytes FROM entry WHERE committed_sha256 IS NOT NULL"

@@ -15,8 +15,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from syncd.errors import JournalError
-from syncd.journal import migrate
+from syncd.errors import JournalBrokenError, JournalError
+from syncd.journal import migrate, soundness
+from syncd.journal.faults import is_of_the_file, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,12 +39,13 @@ class _Job:
 class Database:
     """One journal file. Use as an async context manager."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, broken: Callable[[], None] = lambda: None) -> None:
+        self._path, self._tell_broken = path, broken
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="journal-writer")
         self._readers = Readers(path)
         self._connection: sqlite3.Connection | None = None
+        self.broken: JournalBrokenError | None = None  # nothing is read or written any more
 
     async def __aenter__(self) -> Self:
         """Open or create the file and bring its schema up to date.
@@ -60,6 +62,8 @@ class Database:
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._readers.close()
+        if self._connection is not None:  # the last one to close brings everything into the file, and takes -wal away
+            await asyncio.to_thread(self._connection.close)
 
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run an operation on the writing connection; return its result once it is durable.
@@ -68,24 +72,45 @@ class Database:
 
         Raises:
             JournalError: The file could not be written, a full disk for example. Nothing of it was kept.
+            JournalBrokenError: It may or may not have been kept; the process has to end.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(operation, future, loop))
         return await future
 
-    def reader(self) -> sqlite3.Connection:
-        """Return this thread's read-only connection; it sees all that was acknowledged."""
-        return self._readers.connection()
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend this thread's read-only connection; it sees all that was acknowledged.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        if self.broken is not None:
+            raise self.broken
+        try:
+            yield self._readers.connection()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _write(self) -> None:
         connection = cast("sqlite3.Connection", self._connection)
         closing = False
         while not closing:
             jobs, closing = self._waiting_jobs()
-            if jobs:
-                _run_together(connection, self._path, jobs)
-        connection.close()
+            if jobs and self.broken is not None:
+                _resolve_all([(job, None, self.broken) for job in jobs])
+            elif jobs:
+                _run_together(connection, jobs, self._failed)
+
+    def _failed(self, error: sqlite3.Error) -> JournalError:
+        """Return what an error means; after one that lets nothing be trusted any more, nothing is tried any more."""
+        meant = translated(error, self._path)
+        if isinstance(meant, JournalBrokenError):
+            self.broken = meant
+            soundness.suspect(self._path)
+            self._tell_broken()
+        return meant
 
     def _waiting_jobs(self) -> tuple[list[_Job], bool]:
         job = self._jobs.get()
@@ -158,6 +183,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
+    soundness.make_sound(path)
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
@@ -175,7 +201,9 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _run_together(connection: sqlite3.Connection, path: Path, jobs: list[_Job]) -> None:
+def _run_together(
+    connection: sqlite3.Connection, jobs: list[_Job], failed: Callable[[sqlite3.Error], JournalError]
+) -> None:
     """Run the operations in one transaction; one that raises is undone alone."""
     outcomes: list[tuple[_Job, Any, BaseException | None]] = []
     try:
@@ -185,9 +213,9 @@ def _run_together(connection: sqlite3.Connection, path: Path, jobs: list[_Job]) 
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        outcomes = [(job, None, translated(error, path)) for job in jobs]
-    for job, result, failure in outcomes:
-        _resolve(job, result, failure)
+        meant = failed(error)
+        outcomes = [(job, None, meant) for job in jobs]
+    _resolve_all(outcomes)
 
 
 def _run(
@@ -198,12 +226,23 @@ def _run(
         result = operation(connection)
     except sqlite3.OperationalError:
         raise  # the disk or the file, not this operation: the whole transaction fails
+    except sqlite3.DatabaseError as error:
+        if is_of_the_file(error):
+            raise
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        return None, error
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller that awaits it
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
         return None, error
     connection.execute("RELEASE operation")
     return result, None
+
+
+def _resolve_all(outcomes: list[tuple[_Job, Any, BaseException | None]]) -> None:
+    for job, result, failure in outcomes:
+        _resolve(job, result, failure)
 
 
 def _resolve(job: _Job, result: Any, failure: BaseException | None) -> None:
@@ -216,34 +255,6 @@ def _resolve(job: _Job, result: Any, failure: BaseException | None) -> None:
             job.future.set_exception(failure)
 
     job.loop.call_soon_threadsafe(resolve)
-
-
-def translated(error: Exception, path: Path) -> JournalError:
-    """Return what an SQLite error means for the person who runs syncd."""
-    text = str(error)
-    if "full" in text:
-        return JournalError(
-            f"the journal {path} cannot be written: {text}",
-            cause="the disk under the state directory has no space left",
-            next_step=f"df -h {path.parent} , then free some; syncd carries on by itself",
-        )
-    if "malformed" in text or "not a database" in text:
-        return JournalError(
-            f"the journal {path} is damaged: {text}",
-            cause="the disk failed, or another program wrote to it",
-            next_step=f"move {path} away; the next start rebuilds it from the source and from lakeFS",
-        )
-    if "no such " in text:  # table, column, index
-        return JournalError(
-            f"the journal {path} is of an older schema: {text}",
-            cause="an older syncd wrote it, and this one reads it before it was brought forward",
-            next_step="restart the daemon (syncd run): it copies the journal, then brings it forward",
-        )
-    return JournalError(
-        f"the journal {path} cannot be used: {text}",
-        cause="permissions, or a file system without locks (NFS)",
-        next_step=f"ls -ld {path.parent} {path}",
-    )
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from syncd.journal import adoption, closure, observations, pictures, problems, snapshots, staging, table_rows, tables
-from syncd.journal.database import Database, copy, one_read, open_for_reading, translated
+from syncd.journal.database import Database, copy, one_read, open_for_reading
+from syncd.journal.faults import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -42,14 +43,16 @@ class Journal:
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / FILE_NAME
         self.recorded = asyncio.Event()  # set after each record(); the loop clears it
-        self._database = Database(self.path)
+        self._database = Database(self.path, broken=self._wake_loop)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         """Open, create or migrate the file.
 
         Raises:
-            JournalError: It cannot be used.
+            JournalError: It cannot be used. One that is damaged is set aside instead, and begun anew.
         """
+        self._loop = asyncio.get_running_loop()
         await self._database.__aenter__()
         return self
 
@@ -64,36 +67,52 @@ class Journal:
         """
 
         def run() -> T:
-            with one_read(self._database.reader()) as connection:
+            with self._one_read() as connection:
                 return query(connection, *args, **kwargs)
 
         return await asyncio.to_thread(run)
+
+    @contextmanager
+    def _one_read(self) -> Iterator[sqlite3.Connection]:
+        with self._database.reading() as connection, one_read(connection):
+            yield connection
 
     async def write(self, operation: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run one of this room's write functions; its result, once it is durable."""
         return await self._database.write(lambda connection: operation(connection, *args, **kwargs))
 
+    def _wake_loop(self) -> None:
+        """Have whoever waits for observations find out that there will be none; called in any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self.recorded.set)
+
     # What sources need.
 
     def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
         """See ``Inventory.known_in``."""
-        return observations.known_in(self._database.reader(), directory)
+        with self._database.reading() as connection:
+            yield from observations.known_in(connection, directory)
 
     def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
         """See ``Inventory.known``."""
-        return observations.known(self._database.reader(), keys)
+        with self._database.reading() as connection:
+            return observations.known(connection, keys)
 
     def known_below(self, directory: str) -> Iterator[str]:
         """See ``Inventory.known_below``."""
-        return observations.known_below(self._database.reader(), directory)
+        with self._database.reading() as connection:
+            yield from observations.known_below(connection, directory)
 
     def known_directories(self, below: str) -> Iterator[str]:
         """See ``Inventory.known_directories``."""
-        return observations.known_directories(self._database.reader(), below)
+        with self._database.reading() as connection:
+            yield from observations.known_directories(connection, below)
 
     def problem_paths(self, source: str, below: str = "") -> set[str]:
         """See ``Inventory.problem_paths``."""
-        return problems.paths(self._database.reader(), source, below)
+        with self._database.reading() as connection:
+            return problems.paths(connection, source, below)
 
     async def record(self, found: Sequence[Observation]) -> None:
         """See ``Inventory.record``."""
@@ -102,23 +121,23 @@ class Journal:
 
     def known_table(self, name: str) -> KnownTable | None:
         """See ``Inventory.known_table``."""
-        with one_read(self._database.reader()) as connection:
+        with self._one_read() as connection:
             return tables.known(connection, name)
 
     def seen_sha256(self, key: str) -> bytes | None:
         """See ``Inventory.seen_sha256``."""
-        with one_read(self._database.reader()) as connection:
+        with self._one_read() as connection:
             found = pictures.entry(connection, key)
         return None if found is None else found.seen
 
     def staged_images(self, keys: Collection[str]) -> set[str]:
         """See ``Inventory.staged_images``."""
-        with one_read(self._database.reader()) as connection:
+        with self._one_read() as connection:
             return staging.held(connection, keys)
 
     def misshown_parts(self, name: str) -> set[str]:
         """See ``Inventory.misshown_parts``."""
-        with one_read(self._database.reader()) as connection:
+        with self._one_read() as connection:
             return closure.misshown(connection, name)
 
     async def begin_rows(self, name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.fingerprint import SetDigest
-from syncd.journal import absence, closure, tables
+from syncd.journal import absence, branch, closure, tables
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import IMAGES, Snapshot, Trigger
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
     from datetime import datetime
-
-UNKNOWN = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +124,7 @@ def committed(connection: sqlite3.Connection, sequence: int, staging_commit: str
         "UPDATE snapshot SET step = 'committed', staging_commit = ? WHERE sequence = ? AND step = 'begun'",
         (staging_commit, sequence),
     )
+    branch.keep_head(connection, staging_commit)
     _take_over(connection, sequence)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FIRST = timedelta(seconds=0.5)
 LONGEST = timedelta(seconds=60)
-PERSON = timedelta(seconds=30)  # first pause where only a person can help: a probe, not an attack
+PERSON = timedelta(seconds=10)  # first pause where only a person can help: a probe, not an attack
 
 
 def retry_at(failure: FailureFacts) -> datetime:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from syncd.journal import Journal, absence
+from syncd.journal import Journal, absence, branch
 from syncd.model import TABLES
 from syncd.service.state_dir import held as state_dir_held
 from syncd.sources.ignore import path_patterns
@@ -24,9 +24,13 @@ MOST_PATHS = 20  # shown
 
 
 async def held(engine: Engine) -> dict[str, Any]:
-    """Return what waits: ``images`` (None if none do) and ``tables``, by name with what of it is held."""
+    """Return what waits: ``images`` (None if none do), ``tables``, by name with what of it is held, and ``branch``."""
     tables = {source.name: hold for source in engine.sources if (hold := source.health().hold)}
-    return {"images": await _held_images(engine.journal), "tables": tables}
+    return {**await _held_in(engine.journal), "tables": tables}
+
+
+async def _held_in(journal: Journal) -> dict[str, Any]:
+    return {"images": await _held_images(journal), "tables": {}, "branch": await journal.read(branch.held)}
 
 
 async def _held_images(journal: Journal) -> dict[str, Any] | None:
@@ -41,13 +45,14 @@ async def approve(engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         engine: Whose sources they are.
-        request: ``revision`` (of the images shown, None: none were), ``tables`` (name to what was shown), ``only``
-            (gitignore patterns; [] takes all) and ``discard`` (images stay published instead).
+        request: ``revision`` (of the images shown, None: none were), ``tables`` (name to what was shown), ``branch``
+            (what was said of it, or ""), ``only`` (gitignore patterns; [] takes all) and ``discard`` (images stay
+            published instead).
 
     Returns:
-        ``images``: how many; ``tables``: names.
+        ``images``: how many; ``tables``: names; ``branch``: whether it may be taken over.
     """
-    images = await _answer(engine.journal, request)
+    answer = await _answer(engine.journal, request)
     tables = []
     chosen = chooser(request["only"])
     for source in engine.sources:
@@ -58,10 +63,18 @@ async def approve(engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
             tables.append(source.name)
             log.warning("approved", source=source.name, held=shown)
     engine.wake.set()
-    return {"images": images, "tables": tables}
+    return {**answer, "tables": tables}
 
 
-async def _answer(journal: Journal, request: Mapping[str, Any]) -> int:
+async def _answer(journal: Journal, request: Mapping[str, Any]) -> dict[str, Any]:
+    taken = False
+    if request["branch"] and not request["only"] and not request["discard"]:
+        taken = await journal.write(branch.agree, request["branch"])
+        log.warning("approved", source="branch", held=request["branch"])
+    return {"images": await _answer_images(journal, request), "tables": [], "branch": taken}
+
+
+async def _answer_images(journal: Journal, request: Mapping[str, Any]) -> int:
     if request["revision"] is None:
         return 0
     chosen, keep = chooser(request["only"]), bool(request["discard"])
@@ -80,7 +93,7 @@ def chooser(only: list[str]) -> Callable[[str], bool]:
 
 
 class NoDaemon:
-    """The same over the journal alone, where no daemon runs: images can be answered, tables cannot.
+    """The same over the journal alone, where no daemon runs: images and the branch can be answered, tables cannot.
 
     The state directory is held during each call.
     """
@@ -91,12 +104,12 @@ class NoDaemon:
     async def held(self) -> dict[str, Any]:
         """See :func:`held`."""
         async with self._journal() as journal:
-            return {"images": await _held_images(journal), "tables": {}}
+            return await _held_in(journal)
 
     async def approve(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """See :func:`approve`."""
         async with self._journal() as journal:
-            return {"images": await _answer(journal, request), "tables": []}
+            return await _answer(journal, request)
 
     @asynccontextmanager
     async def _journal(self) -> AsyncIterator[Journal]:

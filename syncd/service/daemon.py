@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
+from syncd.errors import (
+    JournalBrokenError,
+    JournalError,
+    NeedsPersonStoreError,
+    NotFoundStoreError,
+    StaleStoreError,
+    StoreError,
+    TransientStoreError,
+)
 from syncd.journal import absence
-from syncd.lease import LeaseError
+from syncd.ownership.lease import LeaseError
 from syncd.planner.decide import decide
 from syncd.planner.facts import (
     Answer,
@@ -65,8 +73,17 @@ class Daemon:
         self._engine.uploader.stop()
         self._engine.wake.set()
 
+    def try_again(self) -> None:
+        """Try what failed without further pause: a person has changed something."""
+        self.failure = None
+        self._engine.wake.set()
+
     async def loop(self) -> None:
-        """Decide and act until stopped. A failing lakeFS or a full disk pauses it; neither ends it."""
+        """Decide and act until stopped. A failing lakeFS or a full disk pauses it; neither ends it.
+
+        Raises:
+            JournalBrokenError: The journal cannot be trusted any more.
+        """
         while not self._stopping.is_set():
             plan = await self._turn()
             if plan is not None and not plan.actions:
@@ -85,6 +102,8 @@ class Daemon:
                 self._engine.requests.failed(self.failure.error, needs_person=self.failure.facts.needs_person)
             for action in plan.actions:
                 await self._perform(action)
+        except JournalBrokenError:
+            raise  # this process must not go on; the next start examines the journal
         except (StoreError, JournalError) as error:
             self._failed(error)
             return None
@@ -127,7 +146,7 @@ class Daemon:
         now = self._engine.clock()
         in_a_row = self.failure.facts.in_a_row + 1 if self.failure else 1
         needs_person = isinstance(error, NeedsPersonStoreError | NotFoundStoreError)
-        self._prepared = self._prepared and not needs_person
+        self._prepared = self._prepared and not needs_person and not isinstance(error, StaleStoreError)
         self.failure = Failure(
             FailureFacts(
                 in_a_row=in_a_row,

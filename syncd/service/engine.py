@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 from syncd import __version__
 from syncd.committer import Committer
 from syncd.journal import Journal, closure, staging, tables
-from syncd.lease import Lease
-from syncd.leased_objects import LeasedObjects
+from syncd.ownership.lease import Lease
+from syncd.ownership.leased_objects import LeasedObjects
+from syncd.ownership.preparation import Preparation
+from syncd.ownership.recovery import Recovery
+from syncd.ownership.staging_branch import StagingBranch
 from syncd.planner.facts import Policies
-from syncd.preparation import Preparation
+from syncd.planner.tag_name import render_tag
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
 from syncd.service.limits import deletion_limits
@@ -129,9 +132,18 @@ def _assemble(
         monotonic=time.monotonic,
         clock=clock,
     )
+    branch = StagingBranch(
+        journal=journal,
+        versions=lakefs.versions,
+        repository=place.repository,
+        staging=place.staging_branch,
+        publish=place.publish_branch,
+        clock=clock,
+    )
+    policies = policies_of(settings)
     return Engine(
         clock=clock,
-        policies=policies_of(settings),
+        policies=policies,
         journal=journal,
         sources=sources,
         gate=gate,
@@ -147,13 +159,21 @@ def _assemble(
             publish_branch=place.publish_branch,
             prefix=place.prefix,
             clock=clock,
+            branch=branch,
+            recovery=Recovery(
+                journal=journal,
+                versions=lakefs.versions,
+                publish=place.publish_branch,
+                name_tag=lambda time, seq: render_tag(policies.tag_template, time=time, seq=seq),
+                syncd_version=__version__,
+            ),
             acquire=lease.acquire,
         ),
         uploader=Uploader(
             journal=journal,
             objects=LeasedObjects(lakefs.objects, lease.check),
             contents=SourceContents(sources, gate),
-            check_branch=lambda: lakefs.versions.head(place.staging_branch),
+            check_branch=branch.require_head,
             prefix=place.prefix,
             concurrency=settings.upload.concurrency,
             clock=clock,
@@ -162,6 +182,7 @@ def _assemble(
         committer=Committer(
             journal=journal,
             versions=lakefs.versions,
+            branch=branch,
             staging_branch=place.staging_branch,
             publish_branch=place.publish_branch,
             syncd_version=__version__,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from syncd.errors import JournalError, SourceUnavailableError, StoreError
+from syncd.errors import JournalBrokenError, JournalError, SourceUnavailableError, StoreError
 from syncd.service import approval
 from syncd.service.control import ControlServer
 from syncd.service.daemon import Daemon
@@ -36,6 +36,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         SyncdError: It cannot start: the state directory is in use, the journal cannot be opened, and so on.
+        JournalBrokenError: The journal cannot be trusted any more; started again, syncd examines it.
     """
     async with open_engine(settings) as engine:
         gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
@@ -44,7 +45,7 @@ async def run(settings: Settings) -> None:
             "snapshot": _snapshot_handler(engine),
             "status": _status_handler(engine, daemon),
             "held": lambda _request: approval.held(engine),
-            "approve": lambda request: approval.approve(engine, request),
+            "approve": _approve_handler(engine, daemon),
         }
         async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
             background = [group.create_task(_keep_running(source)) for source in engine.sources]
@@ -54,21 +55,27 @@ async def run(settings: Settings) -> None:
             _stop_on_signals(daemon, loop)
             log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
             try:
-                await _until_done(loop)
+                broken = await _until_done(loop)
             finally:
                 for task in (*background, loop):
                     task.cancel()
                 await asyncio.gather(loop, return_exceptions=True)
+    if broken is not None:
+        raise broken
     log.info("stopped")
 
 
-async def _until_done(loop: asyncio.Task[None]) -> None:
+async def _until_done(loop: asyncio.Task[None]) -> JournalBrokenError | None:
+    """Return once the loop has ended, and what ended it if that was the journal."""
     try:
         await loop
+    except JournalBrokenError as error:
+        return error  # whoever runs it is told by how it ends
     except asyncio.CancelledError:
         if not loop.cancelled():
             raise
         log.warning("stopped_with_work_in_flight", reason="the time to finish it ran out; it is done at the next start")
+    return None
 
 
 async def _keep_running(source: Source) -> None:
@@ -105,6 +112,15 @@ def _snapshot_handler(engine: Engine) -> Any:
             patience=timedelta(seconds=float(request["timeout_s"])), allow_held=bool(request["allow_held"])
         )
         return answer_json(answer)
+
+    return handle
+
+
+def _approve_handler(engine: Engine, daemon: Daemon) -> Any:
+    async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = await approval.approve(engine, request)
+        daemon.try_again()
+        return answer
 
     return handle
 

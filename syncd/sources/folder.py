@@ -136,7 +136,7 @@ class FolderSource:
             settling=session.settling if session is not None else 0,
             busy=session is not None and session.looking.busy,
             reason=reason,
-            degraded=session.looking.degraded if session is not None else "",
+            degraded=session.looking.watching.degraded if session is not None else "",
             skipped=self._problems.counts(),
         )
 

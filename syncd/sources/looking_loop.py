@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from syncd.sources.file_systems import Ground, ground_of, obstacle
 from syncd.sources.ignore_file import load_rules
 from syncd.sources.scans import Scans
 from syncd.sources.walk import Walk
-from syncd.sources.watcher import Watcher, WatchUnavailableError
+from syncd.sources.watcher import COOKIE_SECONDS, Watcher, WatchUnavailableError
+from syncd.sources.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +48,11 @@ class LookingLoop:
         self.scans = Scans(work.rng)
         self.asked = 0  # rounds that barriers asked for
         self.done = 0  # the newest of these that has ended: all hints from before it have been looked at
-        self.degraded = ""  # why it lists instead of watching although events were asked for
+        self.watching = Watching(work.settings)
         self.losses = 0  # how often events were lost
         self._looks = False  # at the paths that hints named
-        self._new_watcher = work.settings.watch != "polling"
+        self._probe_at = 0.0  # when the watcher is asked next whether it still works
+        self._mounts: set[str] = set()  # directories below the root on which something is mounted, and was listed
         self._full: _Listing | None = None
         self._suspects: set[str] = set()  # to be read again even if they look as known
 
@@ -64,6 +67,7 @@ class LookingLoop:
             asked, taken = self.asked, self._hints.take()
             if taken.rescan:
                 self._lost_events(taken.rescan)
+            self._mounts -= taken.unmounted
             for path in self._work.pending.take_doubted():
                 taken.paths.setdefault(path, False)
             if taken.paths:
@@ -74,8 +78,11 @@ class LookingLoop:
                     self._looks = False
             else:
                 await self._work.thread(self._work.looker.check_root)
+            if asked > self.done or not taken.paths:
+                await self._notice_mounts()
             self.done = asked
             self._work.progress.made()
+            await self._probe()
             await self._advance_full()
 
     @property
@@ -102,7 +109,7 @@ class LookingLoop:
 
     def distrust_watcher(self) -> None:
         """Start a new watcher, and with it a full listing: the one there was does not answer."""
-        self._new_watcher = True
+        self.watching.new_watcher = True
         self._lost_events("the watcher did not answer")
         self._work.progress.made()
 
@@ -116,6 +123,32 @@ class LookingLoop:
         self.losses += 1
         self.scans.ask("scan")
         log.warning("events_lost", source="images", why=why, losses=self.losses)
+
+    async def _probe(self) -> None:
+        """Now and then, see whether the watcher still works: a thread that has died reports nothing, for ever."""
+        watcher, now_s = self._work.looker.watcher, asyncio.get_running_loop().time()
+        if watcher is not None and now_s >= self._probe_at:
+            answers = not watcher.has_cookies or await watcher.cookie(COOKIE_SECONDS)
+            self._probe_at = now_s + self._work.settings.probe_seconds
+            if not answers and not self.watching.new_watcher:  # else a barrier has noticed it meanwhile
+                self.distrust_watcher()
+
+    async def _notice_mounts(self) -> None:
+        """List everything if something was mounted below the root: no event tells of that, nor of what it hides.
+
+        Nothing is done when something is unmounted: then files seem gone that are not.
+        """
+        mounts = set((await self._work.thread(self._ground)).below)
+        if not mounts <= self._mounts and self._work.looker.watcher is not None:
+            self._lost_events("something was mounted below the folder")
+        self._mounts = mounts
+
+    def _ground(self) -> Ground:
+        looker = self._work.looker
+        with looker.opened() as root_fd:
+            ground = ground_of(root_fd)
+        below = {directory: kind for directory, kind in ground.below.items() if looker.judge.rules.enters(directory)}
+        return replace(ground, below=below)
 
     async def _until_something_to_do(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +194,7 @@ class LookingLoop:
             self.scans.begin(loop.time())
             self._full = self._begin("")
             await self._load_rules()
+            await self._choose_watching(loop.time())
         try:
             await self._place_watcher()
             if await self._step(self._full, self.scans.reason):
@@ -170,9 +204,10 @@ class LookingLoop:
             await self._stop_watching(self._full, error)
             return
         self._full = None
-        watching = self._work.looker.watcher is not None
-        interval_s = self._work.settings.rescan_seconds if watching else self._work.settings.poll_seconds
-        self.scans.end(loop.time(), interval_s, "scan" if watching else "poll")
+        watched = self._work.looker.watcher is not None
+        self.watching.end_listing(watched=watched, now_s=loop.time())
+        interval_s = self._work.settings.rescan_seconds if watched else self._work.settings.poll_seconds
+        self.scans.end(loop.time(), interval_s, "scan" if watched else "poll")
         self._work.progress.made()
 
     def _begin(self, directory: str) -> _Listing:
@@ -212,9 +247,18 @@ class LookingLoop:
         with looker.opened() as root_fd:
             return load_rules(root_fd, settings.include, settings.exclude, looker.judge.rules)
 
+    async def _choose_watching(self, now_s: float) -> None:
+        """At the beginning of a full listing: does it place watches? Only then they come to be on all directories."""
+        ground = await self._work.thread(self._ground)
+        self._mounts = set(ground.below)
+        why_not = obstacle(self._work.settings.root, ground) if self.watching.asks_for_ground else ""
+        self.watching.begin_listing(why_not, now_s)
+        if why_not:
+            await self._work.thread(self.close)
+
     async def _place_watcher(self) -> None:
-        if self._new_watcher:
-            self._new_watcher = False
+        if self.watching.new_watcher:
+            self.watching.new_watcher = False
             await self._work.thread(self.close)
             looker = self._work.looker
             looker.watcher = await self._work.thread(
@@ -223,8 +267,7 @@ class LookingLoop:
 
     async def _stop_watching(self, listing: _Listing, error: WatchUnavailableError) -> None:
         """Go on by listing alone; the listing under way begins anew, so that none counts on a watch."""
-        self.degraded = f"{error}; until then everything is listed every {self._work.settings.poll_seconds:g} s"
-        log.warning("watching_degraded", source="images", why=str(error))
+        self.watching.failed(str(error), asyncio.get_running_loop().time())
         self._end(listing, complete=False)
         await self._work.thread(self.close)
         if self._full is not None and self._full is not listing:

@@ -11,14 +11,13 @@ from syncd.sources.ledger import Ledger
 from syncd.sources.looking_loop import LookingLoop
 from syncd.sources.reading_loop import ReadingLoop
 from syncd.sources.tree import shown
+from syncd.sources.watcher import COOKIE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from syncd.sources.work import Work
-
-COOKIE_SECONDS = 5.0
 
 
 class SessionEndedError(Exception):

@@ -26,6 +26,8 @@ class FolderSettings:
     rescan_seconds: float = 600.0  # between safety rescans, give or take a quarter
     poll_seconds: float = 5.0  # between listings where there are no events
     check_seconds: float = 1.0  # between checks that the root is still there, or there again
+    probe_seconds: float = 60.0  # between checks that the watcher still works
+    retry_watch_seconds: float = 60.0  # before the first try to watch again after it failed; then twice as long
     cookie_dir: Path | None = None  # an existing directory of syncd's own; None: barriers list everything
     prefix: str = ""  # of the keys on the branch
     max_object_bytes: int = 5 << 30

@@ -40,12 +40,13 @@ _MASK = (
 )  # fmt: skip
 _COOKIE_MASK = _CREATE | _ONLYDIR
 _LEFT = _MOVED_FROM | _DELETE
-_ROOT_GONE = _DELETE_SELF | _MOVE_SELF | _UNMOUNT
+_GONE = _DELETE_SELF | _UNMOUNT
 
 _REMEDY = {
     errno.ENOSPC: "the limit of inotify watches is reached; raise it: sysctl fs.inotify.max_user_watches=1048576",
     errno.EMFILE: "the limit of inotify instances is reached; raise it: sysctl fs.inotify.max_user_instances=1024",
 }
+COOKIE_SECONDS = 5.0  # how long one may stay away before the watcher is taken to be dead
 _JOIN_SECONDS = 5.0
 
 
@@ -103,6 +104,11 @@ class Watcher:
         """Return whether a directory is watched."""
         return directory in self._map
 
+    @property
+    def has_cookies(self) -> bool:
+        """Return whether there is a place for them."""
+        return self._cookie_dir is not None
+
     async def cookie(self, timeout_s: float) -> bool:
         """Return True once everything that happened before this call is in the hints; False if that stays open."""
         if self._cookie_dir is None:
@@ -143,9 +149,8 @@ class Watcher:
             directory = self._map.path(event.wd)
             if directory is None:
                 return
-            if not event.name:  # of the directory itself: its parent's watch tells the same, but the root has none
-                if not directory and mask & _ROOT_GONE:
-                    self._hints.check_root()
+            if not event.name:
+                self._of_itself(directory, mask)
                 return
             path = directory + os.fsdecode(event.name)
             if mask & _ISDIR and mask & _LEFT:
@@ -157,6 +162,19 @@ class Watcher:
         elif self._wanted(path + "/"):
             # Changed rights of a directory that is watched: a look at it is enough, a listing costs too much.
             self._hints.add(path, tree=not (mask & _ATTRIB and known))
+
+    def _of_itself(self, directory: str, mask: int) -> None:
+        """Deal with an event of a watched directory itself. Its parent's watch tells most of it, but the root has none.
+
+        A root that was deleted or unmounted, and is there again at once, may have the same device and inode: no look
+        at it tells that its watches have gone with the former one, so it is all listed, and watched, again.
+        """
+        if not directory and mask & _GONE:
+            self._hints.lost("the folder was deleted or unmounted")
+        elif not directory and mask & _MOVE_SELF:
+            self._hints.check_root()
+        elif mask & _UNMOUNT:
+            self._hints.unmounted(directory)
 
     def _on_cookie(self, event: Any) -> None:
         handled = self._cookies.get(os.fsdecode(event.name))

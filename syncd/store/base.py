@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from syncd.model import Fingerprint
 
 SHA256_METADATA = "sha256"  # user metadata of each object: lower-case hex
+INTENT_METADATA = "syncd.snapshot"  # metadata of each commit made by a syncd: the id of its intent
 
 
 def digest_from_metadata(value: str | None) -> bytes | None:
@@ -137,8 +138,8 @@ class VersionStore(Protocol):
             NotFoundStoreError: No such repository or branch.
         """
 
-    async def has_uncommitted(self, branch: str) -> bool:
-        """Ask for one uncommitted entry. Never commit without: a refused commit costs every later read."""
+    async def head_id(self, branch: str) -> str:
+        """Return the id of the newest commit of a branch; raises as :meth:`head`."""
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """Commit what is staged on the branch. No write to the branch may be under way.
@@ -165,6 +166,9 @@ class VersionStore(Protocol):
 
     async def tag_target(self, tag: str) -> str | None:
         """Return the commit id a tag points at, or None if there is no such tag."""
+
+    def tags(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield every tag and the commit id it points at, sorted by tag."""
 
     def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
         """Yield the newest ``limit`` commits reachable from a reference, newest first."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError
 from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
-from syncd.store.base import SHA256_METADATA, Commit, Difference, ObjectInfo, digest_from_metadata
+from syncd.store.base import SHA256_METADATA, ObjectInfo, digest_from_metadata
 from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
+from syncd.store.lakefs_rows import to_commit, to_difference
 from syncd.store.translate import Place, not_lakefs
 from syncd.store.trust import require_ca_file
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
+    from syncd.store.base import Commit, Difference
+
+MOST_NAMED = 10  # keys in a message
 _SHA256_OVER_REST = f"X-Amz-Meta-{SHA256_METADATA}"  # how the S3 gateway's user metadata appears in this protocol
 
 
@@ -118,16 +121,9 @@ class LakeFSAPI:
         """See ``VersionStore.head``."""
         return await self._get_commit(await self._branch_head(branch))
 
-    async def has_uncommitted(self, branch: str) -> bool:
-        """See ``VersionStore.has_uncommitted``."""
-        answer = await self.sdk.call(
-            f"asking for uncommitted changes on {branch}",
-            self.sdk.client.branches_api.diff_branch,
-            self._repository,
-            branch,
-            amount=1,
-        )
-        return bool(answer.results)
+    async def head_id(self, branch: str) -> str:
+        """See ``VersionStore.head_id``."""
+        return await self._branch_head(branch)
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
@@ -140,7 +136,7 @@ class LakeFSAPI:
             branch=branch,
             limits_s=self._commit_limits_s,
         )
-        return _to_commit(made)
+        return to_commit(made)
 
     async def merge(self, source: str, into: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.merge``."""
@@ -157,8 +153,9 @@ class LakeFSAPI:
                 limits_s=self._commit_limits_s,
             )
         except ConflictStoreError as error:
+            paths = await self._conflicts(source, into)
             raise ConflictStoreError(
-                f"lakeFS at {self._place.address} found conflicts when {doing}",
+                f"lakeFS at {self._place.address} found conflicts when {doing}: {', '.join(paths)}",
                 cause=f"Someone else changed on {into} what syncd changed on {source}",
                 next_step=f"lakectl diff lakefs://{self._repository}/{into} lakefs://{self._repository}/{source}",
             ) from error
@@ -198,6 +195,11 @@ class LakeFSAPI:
             return None
         return str(found.commit_id)
 
+    async def tags(self) -> AsyncIterator[tuple[str, str]]:
+        """See ``VersionStore.tags``."""
+        async for row in self.sdk.rows("listing tags", self.sdk.client.tags_api.list_tags):
+            yield row.id, row.commit_id
+
     async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""
         rows = self.sdk.rows(
@@ -210,7 +212,7 @@ class LakeFSAPI:
             if limit <= 0:
                 return
             limit -= 1
-            yield _to_commit(row)
+            yield to_commit(row)
 
     async def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
         """See ``VersionStore.objects``."""
@@ -234,13 +236,13 @@ class LakeFSAPI:
         """See ``VersionStore.uncommitted``."""
         doing = f"listing the uncommitted changes of {branch}"
         async for row in self.sdk.rows(doing, self.sdk.client.branches_api.diff_branch, branch):
-            yield _to_difference(row)
+            yield to_difference(row)
 
     async def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
         """See ``VersionStore.diff``."""
         doing = f"comparing {left} and {right}"
         async for row in self.sdk.rows(doing, self.sdk.client.refs_api.diff_refs, left, right, type="two_dot"):
-            yield _to_difference(row)
+            yield to_difference(row)
 
     async def server_version(self) -> str:
         """See ``VersionStore.server_version``."""
@@ -249,6 +251,17 @@ class LakeFSAPI:
         if not config.version_config or not config.version_config.version:
             raise not_lakefs(doing, self._place)
         return str(config.version_config.version)
+
+    async def _conflicts(self, source: str, into: str) -> list[str]:
+        """Return the first keys that changed on both branches, quoted."""
+        doing = f"comparing {source} and {into}"
+        found: list[str] = []
+        async for row in self.sdk.rows(doing, self.sdk.client.refs_api.diff_refs, into, source, type="three_dot"):
+            if row.type == "conflict":
+                found.append(repr(row.path))
+            if len(found) == MOST_NAMED:
+                return [*found, "…"]
+        return found
 
     async def _has_repository(self) -> bool:
         try:
@@ -279,20 +292,6 @@ class LakeFSAPI:
 
     async def _get_commit(self, commit_id: str) -> Commit:
         doing = f"reading the commit {commit_id}"
-        return _to_commit(
+        return to_commit(
             await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, commit_id)
         )
-
-
-def _to_commit(row: Any) -> Commit:
-    return Commit(
-        id=row.id,
-        message=row.message,
-        metadata=dict(row.metadata or {}),
-        parents=tuple(row.parents),
-        created_at=datetime.fromtimestamp(row.creation_date, UTC),
-    )
-
-
-def _to_difference(row: Any) -> Difference:
-    return Difference(key=row.path, kind=row.type, size_bytes=row.size_bytes)

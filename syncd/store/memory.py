@@ -169,9 +169,9 @@ class MemoryVersionStore(_Scripted):
         """See ``VersionStore.head``."""
         return await self._perform("head", lambda: self._repository.head(branch))
 
-    async def has_uncommitted(self, branch: str) -> bool:
-        """See ``VersionStore.has_uncommitted``."""
-        return await self._perform("has_uncommitted", lambda: bool(self._repository.uncommitted(branch)))
+    async def head_id(self, branch: str) -> str:
+        """See ``VersionStore.head_id``."""
+        return await self._perform("head_id", lambda: self._repository.head(branch).id)
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
@@ -188,6 +188,11 @@ class MemoryVersionStore(_Scripted):
     async def tag_target(self, tag: str) -> str | None:
         """See ``VersionStore.tag_target``."""
         return await self._perform("tag_target", lambda: self._repository.tags.get(tag))
+
+    async def tags(self) -> AsyncIterator[tuple[str, str]]:
+        """See ``VersionStore.tags``."""
+        for tag in await self._perform("tags", lambda: sorted(self._repository.tags.items())):
+            yield tag
 
     async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""

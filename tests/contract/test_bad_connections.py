@@ -34,7 +34,7 @@ def every_call(stores: Stores) -> dict[str, Coroutine[Any, Any, Any]]:
         "get": stores.objects.get("images/1.jpg"),
         "version": stores.versions.server_version(),
         "head": stores.versions.head("main"),
-        "has_uncommitted": stores.versions.has_uncommitted("staging"),
+        "head_id": stores.versions.head_id("main"),
         "commit": stores.versions.commit("staging", "m", {}),
         "merge": stores.versions.merge("staging", "main", "m", {}),
         "create_tag": stores.versions.create_tag("v1", "0" * 64),
@@ -43,6 +43,7 @@ def every_call(stores: Stores) -> dict[str, Coroutine[Any, Any, Any]]:
         "ensure_branch": stores.versions.ensure_branch("staging", "main"),
         "objects": stores.keys("main"),
         "uncommitted": stores.changes(),
+        "tags": anext(stores.versions.tags()),
     }
 
 
@@ -243,4 +244,4 @@ async def test_a_commit_whose_answer_is_lost_is_found_by_its_metadata(
         await odd.answered.wait()
     head = await real_stores.versions.head("staging")
     assert dict(head.metadata) == {"syncd.snapshot": "intent 7"}
-    assert not await real_stores.versions.has_uncommitted("staging")
+    assert not await real_stores.changes()

@@ -78,4 +78,4 @@ async def test_a_sign_of_life_stores_nothing_and_leaves_the_staging_branch_alone
         )
         addresses.add(stat.physical_address)
     assert len(addresses) == 1
-    assert not await versions.has_uncommitted("staging")
+    assert not [change async for change in versions.uncommitted("staging")]

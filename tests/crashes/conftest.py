@@ -14,10 +14,10 @@ from tests.acceptance.conftest import (  # noqa: F401 - fixtures
     make_dataset,
     pytest_configure,
     reader,
-    rng,
     versions,
 )
 from tests.crashes.scenario import Scenario
+from tests.support.figures import figures, rng, seed  # noqa: F401 - fixtures
 
 
 @pytest.fixture

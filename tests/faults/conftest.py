@@ -14,12 +14,12 @@ from tests.acceptance.conftest import (  # noqa: F401 - fixtures
     make_dataset,
     pytest_configure,
     reader,
-    rng,
     versions,
 )
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset
 from tests.support.fault_proxy import FaultProxy
+from tests.support.figures import figures, rng, seed  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -238,7 +238,7 @@ class ClosureMachine(RuleBasedStateMachine):
         for part in (found[:2], found):  # the process was killed in between
             adoption.adopt_committed(self.connection, part, LATER)
         adoption.adopt_uncommitted(self.connection, sorted(uncommitted), LATER)
-        adoption.finish_adoption(self.connection)
+        adoption.finish_adoption(self.connection, "head")
         unknown = {key for key, sha256, _ in found if sha256 is None}
         self.staged, self.committed = dict(held), dict(held)
         self.uncertain = uncommitted | unknown

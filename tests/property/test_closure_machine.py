@@ -30,7 +30,7 @@ NAMED = [*IMAGES, *IMAGES, "images/never.png", "images/../a.png", None]
 ROW_KEYS = ["1", "2", "10", "é", ""]
 CONTENTS = [b"", b"1", b"22"]
 OBJECT_CALLS = ["put", "delete", "head"]
-VERSION_CALLS = ["ensure_repository", "ensure_branch", "has_uncommitted", "commit", "merge", "create_tag", "log"]
+VERSION_CALLS = ["ensure_repository", "ensure_branch", "uncommitted", "head_id", "commit", "merge", "create_tag", "log"]
 POLICIES = [
     *[{"labels": "hold"}, {"labels": "warn"}, {"labels": "hold", "boxes": "hold"}],
     *[{"labels": "hold", "boxes": "warn"}, {"labels": "warn", "boxes": "off"}],

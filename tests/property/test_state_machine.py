@@ -14,9 +14,9 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syncd.committer import INTENT
 from syncd.errors import TransientStoreError
 from syncd.fingerprint import SetDigest
+from syncd.store.base import INTENT_METADATA
 from tests.support.histories import HISTORIES
 from tests.support.observing import fingerprint
 from tests.support.world import World
@@ -24,7 +24,7 @@ from tests.support.world import World
 KEYS = [f"images/{name}.png" for name in ("a", "b", "sub/c", "sub/d")] + ["tables/labels.csv"]
 CONTENTS = [b"", b"1", b"22", b"333"]
 OBJECT_CALLS = ["put", "delete", "head"]
-VERSION_CALLS = ["ensure_repository", "ensure_branch", "has_uncommitted", "commit", "merge", "create_tag", "log"]
+VERSION_CALLS = ["ensure_repository", "ensure_branch", "uncommitted", "head_id", "commit", "merge", "create_tag", "log"]
 
 
 class SyncMachine(RuleBasedStateMachine):
@@ -173,7 +173,7 @@ class SyncMachine(RuleBasedStateMachine):
             return
         for branch, most in (("staging", 1), ("main", 2)):
             if branch in self.world.repository.branches:
-                intents = [commit.metadata.get(INTENT) for commit in self.world.repository.log(branch)]
+                intents = [commit.metadata.get(INTENT_METADATA) for commit in self.world.repository.log(branch)]
                 assert all(intents.count(intent) <= most for intent in intents if intent)
 
 

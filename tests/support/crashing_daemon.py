@@ -21,6 +21,7 @@ import syncd.service.run
 from syncd.cli.app import main as syncd_main
 from tests.support.crash_points import Points
 from tests.support.daemon import STOP_S, Daemon, Dataset
+from tests.support.small_disk import enter_mounts
 
 if TYPE_CHECKING:
     import signal
@@ -47,13 +48,23 @@ class ForkedDaemon(Daemon):
         dataset: Whose daemon it is; it is added to them.
         point: The passage at which it ends, see ``Points``; None: it does not.
         record: Where it names the points it passes; None: it has none, and ``point`` must be None.
+        user: Whose rights it has; None: those of the test.
+        mounts: Of which process it sees the mounts; None: those of the test.
     """
 
-    def __init__(self, dataset: Dataset, *, point: str | None = None, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        point: str | None = None,
+        record: Path | None = None,
+        user: int | None = None,
+        mounts: int | None = None,
+    ) -> None:
         self.log_path, self._dataset = dataset.directory / f"daemon-{len(dataset.daemons)}.log", dataset
         self.log_path.touch()
         values = (point, record, dataset.arguments("run"), self.log_path, dataset.environment, dataset.directory)
-        self._forked = _forking.Process(target=_become, args=values)
+        self._forked = _forking.Process(target=_become, args=(*values, user, mounts))
         self._forked.start()
         dataset.daemons.append(self)
 
@@ -91,16 +102,29 @@ class ForkedDaemon(Daemon):
 
 
 def _become(
-    point: str | None, record: Path | None, command: Sequence[str], log: Path, environment: dict[str, str], place: Path
+    point: str | None,
+    record: Path | None,
+    command: Sequence[str],
+    log: Path,
+    environment: dict[str, str],
+    place: Path,
+    user: int | None,
+    mounts: int | None,
 ) -> None:
     """Give a forked process what a started one would have."""
     os.setsid()
+    if mounts is not None:
+        enter_mounts(mounts)
     os.chdir(place)
     os.environ.clear()
     os.environ.update(environment)
     with log.open("ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
     run(point, record, command, watched=record is not None)
 
 

@@ -22,8 +22,8 @@ from syncd.committer import Committer
 from syncd.gate import ClosedTable, Gate
 from syncd.journal import Journal, closure, snapshots
 from syncd.model import RowImage, Snapshot
+from syncd.ownership.preparation import Preparation
 from syncd.planner.facts import Plan, Policies
-from syncd.preparation import Preparation
 from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
@@ -34,6 +34,7 @@ from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.tables.spool import Spool
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
+from tests.support.branches import recovery, staging_branch
 from tests.support.observing import START, absent, present
 from tests.support.planning import policies, seconds
 from tests.support.table_versions import table_object, table_version
@@ -263,6 +264,7 @@ class World:
         sources = [self.folder, *self.sources.values()]
         rereads = Rereads(sources)
         gate = self._gate(rereads)
+        branch = staging_branch(self.journal, self.versions, clock)
         return Engine(
             clock=clock,
             policies=self.policies,
@@ -281,12 +283,14 @@ class World:
                 publish_branch="main",
                 prefix="",
                 clock=clock,
+                branch=branch,
+                recovery=recovery(self.journal, self.versions, self.policies.tag_template),
             ),
             uploader=Uploader(
                 journal=self.journal,
                 objects=self.objects,
                 contents=SourceContents(sources, gate) if self.tables else self.folder,
-                check_branch=lambda: self.versions.head("staging"),
+                check_branch=branch.require_head,
                 prefix="",
                 concurrency=4,
                 clock=clock,
@@ -294,6 +298,7 @@ class World:
             committer=Committer(
                 journal=self.journal,
                 versions=self.versions,
+                branch=branch,
                 staging_branch="staging",
                 publish_branch="main",
                 syncd_version="0",

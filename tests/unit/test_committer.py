@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from syncd.committer import INTENT, Committer
+from syncd.committer import Committer
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, TransientStoreError
 from syncd.fingerprint import SetDigest
-from syncd.journal import Journal
+from syncd.journal import Journal, branch
 from syncd.model import Trigger
+from syncd.ownership.preparation import Preparation
+from syncd.ownership.staging_branch import BranchChangedError
 from syncd.planner.facts import Stage
-from syncd.preparation import Preparation
+from syncd.store.base import INTENT_METADATA
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
+from tests.support.branches import recovery, staging_branch
 from tests.support.observing import START, fingerprint, present
 from tests.support.table_versions import csv_version
 from tests.unit.test_uploader import Files
@@ -31,6 +34,7 @@ class Desk:
         self.journal, self.repository = journal, MemoryRepository()
         self.objects = MemoryObjectStore(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
+        self.branch = staging_branch(journal, self.versions, lambda: LATER)
         self.committer = self.restarted()
 
     def restarted(self) -> Committer:
@@ -38,6 +42,7 @@ class Desk:
         return Committer(
             journal=self.journal,
             versions=self.versions,
+            branch=self.branch,
             staging_branch="staging",
             publish_branch="main",
             syncd_version="0.0",
@@ -54,6 +59,8 @@ class Desk:
             publish_branch="main",
             prefix="",
             clock=lambda: LATER,
+            branch=self.branch,
+            recovery=recovery(self.journal, self.versions),
         ).prepare()
 
     async def stage(self, **contents: bytes) -> None:
@@ -64,7 +71,7 @@ class Desk:
             journal=self.journal,
             objects=self.objects,
             contents=files,
-            check_branch=lambda: self.versions.head("staging"),
+            check_branch=self.branch.require_head,
             prefix="",
             concurrency=4,
             clock=lambda: LATER,
@@ -108,7 +115,7 @@ async def test_the_commit_says_what_it_holds(desk):
     assert (metadata["syncd.added"], metadata["syncd.images"], metadata["syncd.bytes"]) == ("2", "1", "3")
     assert metadata["syncd.rows.labels"] == "7"
     assert metadata["syncd.observed_at"] == START.isoformat()
-    assert len(metadata[INTENT]) == 32
+    assert len(metadata[INTENT_METADATA]) == 32
     assert desk.repository.head("staging").metadata == metadata
 
 
@@ -124,7 +131,7 @@ async def test_a_lost_step_is_done_once_whether_it_was_applied_or_not(desk, step
     snapshot = await desk.restarted().resume()
 
     log = [commit async for commit in desk.versions.log("main")]
-    assert sum(INTENT in commit.metadata for commit in log) == 2  # the commit, and the merge that carries it
+    assert sum(INTENT_METADATA in commit.metadata for commit in log) == 2  # the commit, and the merge that carries it
     assert desk.repository.tags == {"snap-1": snapshot.commit_id}
     assert await desk.journal.open_snapshot() is None
 
@@ -139,13 +146,21 @@ async def test_a_crash_between_commit_and_its_record_makes_no_second_commit(desk
     assert desk.versions.calls["commit"] == 1
 
 
-async def test_nothing_to_commit_makes_no_commit_and_no_tag(desk):
-    """A journal that thinks there is something, over a branch that holds it already."""
+async def test_what_someone_else_committed_is_published_once_a_person_has_agreed(desk):
+    """P9, P1: nothing is committed on top of it, merged or tagged before; then it is what the snapshot holds."""
     await desk.stage(a=b"a")
     await desk.versions.commit("staging", "someone else", {})
-    assert await desk.publish() is None
+    with pytest.raises(BranchChangedError, match="someone else"):
+        await desk.publish()
+    with pytest.raises(BranchChangedError):
+        await desk.prepare()
     assert desk.versions.calls["commit"] == 1
     assert desk.repository.tags == {}
+    assert await desk.journal.write(branch.agree, await desk.journal.read(branch.held))
+    await desk.prepare()
+    snapshot = await desk.committer.resume()
+    assert (snapshot.tag, snapshot.images) == ("found-1", 1)
+    assert {"images/a.png"} == desk.repository.tree("found-1").keys()
     assert (await desk.journal.standing(count_up_to=9)).uncommitted == 0
 
 
@@ -204,21 +219,38 @@ async def test_an_old_branch_is_adopted_by_a_new_state_directory(desk, tmp_path)
     async with Journal(fresh_dir) as journal:
         fresh = Desk(journal)
         fresh.repository, fresh.objects, fresh.versions = desk.repository, desk.objects, desk.versions
+        fresh.branch = staging_branch(journal, fresh.versions, lambda: LATER)
         fresh.committer = fresh.restarted()
         await fresh.prepare()
         puts_before = desk.objects.calls["put"]
+        assert (await journal.latest_snapshot()) == (await desk.journal.latest_snapshot())
         await fresh.stage(a=b"a", b=b"b", c=b"c")
         assert desk.objects.calls["put"] == puts_before + 1  # c alone
         snapshot = await fresh.publish("snap-2")
         assert (snapshot.added, snapshot.images) == (1, 3)
 
 
-async def test_a_publish_branch_that_is_missing_begins_at_the_default_branch(desk):
-    desk.repository.create_branch("kept", "main")
-    desk.repository.delete_branch("main")
+async def test_a_publish_branch_that_is_missing_begins_at_the_default_branch(tmp_path):
+    async with Journal(tmp_path) as journal:
+        desk = Desk(journal)
+        desk.repository.create("local://photos", "kept")
+        await desk.prepare()
+        assert desk.repository.head("main").id == desk.repository.head("kept").id
+
+
+async def test_a_publish_branch_that_was_deleted_is_made_again_from_the_newest_snapshot_once_a_person_agrees(desk):
+    """P9: never in silence. P6: its history goes on."""
+    await desk.stage(a=b"a")
+    snapshot = await desk.publish()
+    desk.repository.create_branch("kept", snapshot.commit_id)
     desk.repository.default_branch = "kept"
+    desk.repository.delete_branch("main")
+    with pytest.raises(BranchChangedError, match="main is gone"):
+        await desk.prepare()
+    assert "main" not in desk.repository.branches
+    await desk.journal.write(branch.agree, await desk.journal.read(branch.held))
     await desk.prepare()
-    assert desk.repository.head("main").id == desk.repository.head("kept").id
+    assert desk.repository.head("main").id == snapshot.commit_id
 
 
 async def test_preparing_again_changes_nothing(desk):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import NeedsPersonStoreError, TransientStoreError
+from syncd.journal import branch
 from tests.support.world import World
 
 
@@ -138,12 +139,35 @@ async def test_an_open_request_learns_of_an_outage_when_its_time_runs_out(world)
         await asking
 
 
-async def test_a_deleted_staging_branch_is_made_again(world):
-    """The branch is syncd's own; what it held is in the publish branch, the rest is staged again."""
+async def fail(world):
+    while world.daemon.failure is None:
+        world.pass_time(10)
+        await world.turn()
+
+
+async def agree(world):
+    """What `syncd approve` does where nothing else is held."""
+    assert await world.journal.write(branch.agree, await world.journal.read(branch.held))
+    world.daemon.try_again()
+
+
+@pytest.mark.parametrize("by", ["syncd approve", "someone"])
+async def test_a_deleted_staging_branch_is_made_again_once_a_person_says_so(world, by):
+    """P9: never in silence. What it held is in the publish branch, the rest is staged again."""
     await filled(world, a=b"a")
     await world.settle()
     world.repository.delete_branch("staging")
     await filled(world, b=b"b")
+    await fail(world)
+    world.pass_time(3600)
+    await world.turn()
+    assert "staging" not in world.repository.branches
+    assert "staging is gone" in str(world.daemon.failure.error)
+    if by == "someone":
+        world.repository.create_branch("staging", "main")
+        world.pass_time(60)  # it looks now and then
+    else:
+        await agree(world)
     await world.settle()
     assert world.tree("main") == {"images/a.png": b"a", "images/b.png": b"b"}
 
@@ -160,6 +184,8 @@ async def test_what_a_deleted_staging_branch_held_alone_is_staged_again(world, s
         await world.turn()
     world.repository.delete_branch("staging")
     await world.crash()
+    await fail(world)
+    await agree(world)
     await world.settle()
     assert world.tree("main") == world.tree("staging") == {"images/a.png": b"a", "images/b.png": b"b"}
     assert (await world.history())[0].images == 2

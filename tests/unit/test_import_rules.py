@@ -22,8 +22,7 @@ ROOT = Path(__file__).parents[2]
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
 _WORDS = ["model", "errors", "keys", "names"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
-_WORK = ["bodies", "batch_run", "uploader", "committer", "lease", "leased_objects", "gate", "preparation", "status"]
-_WORK += ["snapshots"]
+_WORK = ["bodies", "batch_run", "uploader", "commit_text", "committer", "gate", "ownership", "status", "snapshots"]
 MAY_IMPORT = {
     "model": [],
     "errors": [],
@@ -39,11 +38,10 @@ MAY_IMPORT = {
     "bodies": _OUTSIDE,
     "batch_run": _OUTSIDE,
     "uploader": [*_OUTSIDE, "bodies", "batch_run"],
-    "lease": _OUTSIDE,
-    "leased_objects": _OUTSIDE,
-    "committer": _OUTSIDE,
+    "commit_text": _OUTSIDE,
+    "ownership": [*_OUTSIDE, "commit_text"],
+    "committer": [*_OUTSIDE, "commit_text", "ownership"],
     "gate": _OUTSIDE,
-    "preparation": _OUTSIDE,
     "status": _OUTSIDE,
     "snapshots": _OUTSIDE,
     # two rooms to the side: the settings' own checks, and the server for people who have none
@@ -90,7 +88,14 @@ HOMES = {
         "sources/tables/*.py",
         "demo/*.py",
     ],
-    "structlog": ["service/*.py", "sources/*.py", "journal/*.py", "store/*.py", *(f"{room}.py" for room in _WORK)],
+    "structlog": [
+        "service/*.py",
+        "sources/*.py",
+        "journal/*.py",
+        "store/*.py",
+        "ownership/*.py",
+        *(f"{room}.py" for room in _WORK),
+    ],
     "typer": ["cli/*.py"],
     "watchdog": ["sources/watcher*.py"],
     "yaml": ["config/credentials.py"],

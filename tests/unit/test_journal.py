@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.errors import JournalError
+from syncd.errors import JournalBrokenError, JournalError
 from syncd.fingerprint import SetDigest
 from syncd.journal import Journal, adoption, migrate, pictures, problems, snapshots, staging
 from syncd.journal.journal import open_readonly
@@ -187,10 +187,10 @@ async def test_one_snapshot_at_a_time(journal):
     await journal.record([present("images/a.png", b"a")])
     await stage_all(journal)
     await begin(journal)
-    with pytest.raises(sqlite3.IntegrityError):
-        await begin(journal, "snap-2")
     opened = await journal.open_snapshot()
     assert (opened.tag, opened.step, opened.metadata) == ("snap-1", "begun", {"a": "b"})
+    with pytest.raises(JournalBrokenError):
+        await begin(journal, "snap-2")
 
 
 async def test_a_snapshot_that_comes_to_nothing_is_forgotten_and_its_number_used_again(journal):
@@ -260,7 +260,7 @@ async def test_an_old_branch_is_adopted(journal):
     found = [("images/same.png", same, 1), ("images/gone.png", b"g" * 32, 5), ("images/foreign.png", None, 3)]
     await journal.write(adoption.adopt_committed, found, LATER)
     await journal.write(adoption.adopt_uncommitted, ["images/half.png"], LATER)
-    await journal.write(adoption.finish_adoption)
+    await journal.write(adoption.finish_adoption, "head")
     assert await journal.read(adoption.adopted)
     puts, deletes = await due_keys(journal)
     assert puts == ["images/new.png"]
@@ -312,6 +312,37 @@ async def test_a_missing_or_damaged_journal_says_what_to_do(tmp_path):
     with pytest.raises(JournalError, match="syncd run"), open_readonly(tmp_path):
         pass
     (tmp_path / "journal.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(JournalError, match="damaged"):
-        async with Journal(tmp_path):
-            pass
+    with pytest.raises(JournalError, match="sets it aside"), open_readonly(tmp_path):
+        pass
+
+
+async def test_a_damaged_journal_is_set_aside_and_begun_anew(tmp_path):
+    path = tmp_path / "journal.db"
+    for number in range(5):
+        path.write_bytes(b"this is no database" * (100 + number))
+        async with Journal(tmp_path) as journal:
+            assert not await journal.read(adoption.adopted)
+        kept = sorted(tmp_path.glob("journal.db.damaged-*"))
+        assert kept[-1].read_bytes() == b"this is no database" * (100 + number)
+        assert len(kept) == min(number + 1, 3)
+
+
+async def test_a_page_that_was_overwritten_is_found_at_the_latest_when_it_is_used(tmp_path):
+    """P4: the process ends, the next start examines the file, sets it aside, and what was in it is found again."""
+    async with Journal(tmp_path) as journal:
+        await journal.record([present(f"images/{number:04}.png", b"x") for number in range(2000)])
+    path = tmp_path / "journal.db"
+    async with Journal(tmp_path) as journal:
+        with path.open("r+b") as file:  # behind SQLite's back
+            file.seek(20 * 4096)
+            file.write(b"\xff" * 4096 * (path.stat().st_size // 4096 - 30))
+        changed = [present(f"images/{number:04}.png", b"y") for number in range(2000)]
+        with pytest.raises(JournalBrokenError):
+            await journal.record(changed)
+        with pytest.raises(JournalBrokenError):
+            await journal.read(pictures.counts)
+        assert journal.recorded.is_set()
+    async with Journal(tmp_path) as journal:
+        assert (await journal.read(pictures.counts)).to_upload == 0
+    assert list(tmp_path.glob("journal.db.damaged-*"))
+    assert not (tmp_path / "journal.db.suspect").exists()

@@ -230,7 +230,7 @@ async def test_what_was_on_the_branch_before_is_under_way_only_if_it_belongs_to_
     """Else a table that nobody configures any more would keep everything from being published."""
     found = [("tables/old.csv", b"o" * 32, 1), ("tables/labels/part-9.parquet", b"p" * 32, 1)]
     await journal.write(adoption.adopt_committed, found, START)
-    await journal.write(adoption.finish_adoption)
+    await journal.write(adoption.finish_adoption, "head")
     assert (await journal.standing(count_up_to=1)).unstaged_tables == 0
     await journal.record_table(parts(b"zero", b"one"), changed_parts=None)
     assert (await journal.standing(count_up_to=1)).unstaged_tables == 4

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import TransientStoreError
-from syncd.lease import Lease, LeaseError
+from syncd.ownership.lease import Lease, LeaseError
 from syncd.store.memory_lease import MemoryLease
 
 LASTS_S = 60.0

@@ -65,7 +65,7 @@ async def test_a_call_whose_answer_is_lost_has_its_effect(
     with pytest.raises(TransientStoreError):
         await versions.commit("staging", "m", {"syncd.snapshot": "1"})
     assert (await versions.head("staging")).metadata == {"syncd.snapshot": "1"}
-    assert not await versions.has_uncommitted("staging")
+    assert not [change async for change in versions.uncommitted("staging")]
 
 
 async def test_a_listing_fails_when_it_is_read(versions: MemoryVersionStore) -> None:

@@ -199,8 +199,8 @@ async def test_deletes_are_not_sent_to_a_branch_that_is_gone(desk):
     await desk.stage()
     await desk.see(a=None)
     desk.repository.delete_branch("staging")
-    outcome = await desk.stage()
-    assert isinstance(outcome.error, NotFoundStoreError)
+    with pytest.raises(NotFoundStoreError):
+        await desk.stage()
     assert desk.objects.calls["delete"] == 0
     assert len((await desk.due()).deletes) == 1
 

@@ -69,6 +69,20 @@ DROP TABLE entry_before;
 CREATE INDEX entry_unstaged_table ON entry (directory, name)
 WHERE unstaged_since IS NOT NULL AND directory >= 'tables/' AND directory < 'tables0';
 
+-- The newest commit of the staging branch, as syncd left it. No row: not known, and whatever it holds is taken over.
+CREATE TABLE staging_head (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    commit_id TEXT NOT NULL CHECK (commit_id <> '')
+) STRICT;
+
+-- The staging branch, or a place it needs, is not as syncd left it: what a person was told, and whether they agreed.
+CREATE TABLE branch_hold (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    found TEXT NOT NULL,                                  -- what was found: a commit id, or what is gone
+    fact TEXT NOT NULL,
+    agreed INTEGER NOT NULL CHECK (agreed IN (0, 1))
+) STRICT;
+
 -- Images that snapshots of the last hour deleted without anyone's word; see ``absence``.
 CREATE TABLE deletion (
     at REAL NOT NULL,

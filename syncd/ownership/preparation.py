@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
+from syncd.errors import NotFoundStoreError
 from syncd.journal import adoption
 from syncd.model import IMAGES, TABLES
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.journal import Journal
+    from syncd.ownership.recovery import Recovery
+    from syncd.ownership.staging_branch import StagingBranch
     from syncd.store.base import VersionStore
 
 log = structlog.get_logger(__name__)
@@ -35,6 +39,8 @@ class Preparation:
         publish_branch: str,
         prefix: str,
         clock: Callable[[], datetime],
+        branch: StagingBranch,
+        recovery: Recovery,
         acquire: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """Keep the parts.
@@ -48,10 +54,12 @@ class Preparation:
             publish_branch: Merged into.
             prefix: Put in front of every key.
             clock: The time now, in UTC.
+            branch: The staging branch, as syncd left it.
+            recovery: Of the snapshots that the journal does not know.
             acquire: Takes the staging branch for this syncd alone; says whether another one may have had it. None:
                 nobody else is there.
         """
-        self._acquire = acquire
+        self._branch, self._recovery, self._acquire = branch, recovery, acquire
         self._journal, self._versions, self._clock = journal, versions, clock
         self._repository, self._namespace = repository, storage_namespace
         self._staging, self._publish, self._prefix = staging_branch, publish_branch, prefix
@@ -60,6 +68,7 @@ class Preparation:
         """Create what is missing; the first time, read what the staging branch holds.
 
         Raises:
+            BranchChangedError: A person has to say what becomes of the staging branch.
             StoreError: lakeFS does not answer, or refuses.
             JournalError: The journal belongs to another repository, branch or prefix.
         """
@@ -71,19 +80,32 @@ class Preparation:
                 "prefix": self._prefix,
             }
         )
+        await self._branch.require_places()
         if await self._versions.ensure_repository(self._namespace, self._publish):
             log.info("repository_created", repository=self._repository, storage_namespace=self._namespace)
-        default = await self._versions.default_branch()
-        if await self._versions.ensure_branch(self._publish, default):
-            log.info("branch_created", branch=self._publish, source=default)
+        await self._ensure_publish_branch()
         if self._acquire is not None and await self._acquire():
             log.info("branch_was_others", branch=self._staging)
             await self._journal.write(adoption.forget_branch)
         if await self._versions.ensure_branch(self._staging, self._publish):
             log.info("branch_created", branch=self._staging, source=self._publish)
             await self._journal.write(adoption.forget_branch)
+        else:
+            await self._branch.compare()
         if not await self._journal.read(adoption.adopted):
             await self._adopt()
+
+    async def _ensure_publish_branch(self) -> None:
+        """Create it if it is missing: from the newest snapshot that is known, so that its history goes on."""
+        newest = await self._journal.latest_snapshot()
+        default = await self._versions.default_branch()
+        if newest is not None:
+            with suppress(NotFoundStoreError):  # the repository is another one
+                if await self._versions.ensure_branch(self._publish, newest.commit_id):
+                    log.warning("branch_created", branch=self._publish, source=newest.tag)
+                return
+        if await self._versions.ensure_branch(self._publish, default):
+            log.info("branch_created", branch=self._publish, source=default)
 
     async def _adopt(self) -> None:
         head = await self._versions.head(self._staging)
@@ -91,9 +113,10 @@ class Preparation:
         for area in (IMAGES, TABLES):
             count += await self._adopt_committed(head.id, area)
         await self._adopt_uncommitted()
-        await self._journal.write(adoption.finish_adoption)
-        if count:
-            log.info("branch_adopted", branch=self._staging, objects=count)
+        await self._journal.write(adoption.finish_adoption, head.id)
+        snapshots = await self._recovery.recover(head)
+        if count or snapshots:
+            log.info("branch_adopted", branch=self._staging, objects=count, snapshots=snapshots)
 
     async def _adopt_committed(self, commit_id: str, area: str) -> int:
         found: list[tuple[str, bytes | None, int]] = []

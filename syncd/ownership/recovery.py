@@ -1,0 +1,102 @@
+"""The history of snapshots, read back from lakeFS where the journal does not know it: it is new, was lost, or outrun.
+
+Every commit of a syncd carries what the journal knew of its snapshot. One that was cut off on its way is carried on
+with from there: a commit that was not merged is merged, a merge without a tag is tagged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncd.commit_text import metadata_of
+from syncd.journal import recovered, snapshots
+from syncd.journal.recovered import Recovered
+from syncd.model import Trigger
+from syncd.store.base import INTENT_METADATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from syncd.journal import Journal
+    from syncd.store.base import Commit, VersionStore
+
+MOST_COMMITS = 20_000  # of the publish branch; a snapshot is two
+_PARENTS_OF_MERGE = 2
+
+
+class Recovery:
+    """Reads what a journal is to know of snapshots.
+
+    Args:
+        journal: To be filled; what the branch holds has been taken over.
+        versions: The repository.
+        publish: The branch with the snapshots.
+        name_tag: Makes a tag's name of a time and a sequence number.
+        syncd_version: For the metadata of what nobody described.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        versions: VersionStore,
+        publish: str,
+        name_tag: Callable[[datetime, int], str],
+        syncd_version: str,
+    ) -> None:
+        self._journal, self._versions, self._publish = journal, versions, publish
+        self._name_tag, self._version = name_tag, syncd_version
+
+    async def recover(self, head: Commit) -> int:
+        """Fill in the snapshots that the journal does not know; return how many.
+
+        Args:
+            head: The newest commit of the staging branch. If it is not published, it is about to be.
+        """
+        tags = {commit_id: tag async for tag, commit_id in self._versions.tags()}
+        found: list[Recovered] = []  # newest first
+        unfinished: Recovered | None = None
+        published = False
+        async for commit in self._versions.log(self._publish, limit=MOST_COMMITS):
+            published = published or commit.id == head.id
+            intent = commit.metadata.get(INTENT_METADATA)
+            if intent is None or len(commit.parents) < _PARENTS_OF_MERGE:
+                continue
+            if commit.id in tags:
+                found.append(_of(commit, intent, step="tagged", tag=tags[commit.id]))
+            elif not found and unfinished is None:
+                unfinished = _of(commit, intent, step="merged")
+        if not published:
+            unfinished = await self._unpublished(head)
+        if unfinished is not None:
+            tag = self._name_tag(unfinished.created_at, len(found) + 1)
+            found.insert(0, replace(unfinished, tag=tag))
+        return await self._journal.write(recovered.recover, found[::-1])
+
+    async def _unpublished(self, head: Commit) -> Recovered:
+        """Return the snapshot to be made of a commit that is not merged, whoever made it."""
+        intent = head.metadata.get(INTENT_METADATA)
+        if intent is None:
+            intent = uuid.uuid4().hex
+            summary = await self._journal.read(snapshots.summarise)
+            metadata = metadata_of(
+                summary, intent, Trigger.REQUEST, {}, version=self._version, observed_at=head.created_at
+            )
+            head = replace(head, metadata=metadata)
+        return replace(_of(head, intent, step="committed"), commit_id=None, staging_commit=head.id)
+
+
+def _of(commit: Commit, intent: str, *, step: str, tag: str = "") -> Recovered:
+    return Recovered(
+        intent=intent,
+        step=step,
+        tag=tag,
+        message=commit.message,
+        metadata=commit.metadata,
+        staging_commit=commit.parents[-1],
+        commit_id=commit.id,
+        created_at=commit.created_at,
+    )

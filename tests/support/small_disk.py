@@ -1,0 +1,68 @@
+"""A small disk below one folder that only some processes see: a tmpfs in mounts of their own. For root only."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+HOLD = 'mount -t tmpfs -o "size=$2,mode=0777" none "$1" && echo ready && exec sleep infinity'
+PIECE = b"\0" * (1 << 16)
+
+
+class SmallDisk:
+    """Mounted from now on, until ``close``; what is on it outlives the processes that use it."""
+
+    def __init__(self, folder: Path, size: str) -> None:
+        command = ["unshare", "--mount", "sh", "-c", HOLD, "sh", str(folder), size]
+        self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self._holder.stdout is not None
+        said = self._holder.stdout.readline()
+        if said != "ready\n":
+            self.close()
+            raise OSError(f"no small disk can be mounted here: {said}")
+        self.folder = Path(f"/proc/{self.pid}/root{folder}")  # as who does not see the mount reaches it
+
+    @staticmethod
+    def possible() -> bool:
+        """Tell whether this user may mount one."""
+        if os.geteuid() != 0 or shutil.which("unshare") is None:
+            return False
+        return subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
+
+    @property
+    def pid(self) -> int:
+        """A process that sees the mount, as long as it is there."""
+        return self._holder.pid
+
+    def fill(self) -> None:
+        """Leave not one byte."""
+        with contextlib.suppress(OSError), (self.folder / "filler").open("ab", buffering=0) as file:
+            while True:
+                file.write(PIECE)
+
+    def make_room(self) -> None:
+        """Take back what was filled."""
+        (self.folder / "filler").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unmount it, once nobody else sees it."""
+        self._holder.kill()
+        self._holder.wait()
+        if self._holder.stdout is not None:
+            self._holder.stdout.close()
+
+
+def enter_mounts(pid: int) -> None:
+    """Let this process see the mounts of another."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+    try:
+        if libc.setns(descriptor, CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(descriptor)
