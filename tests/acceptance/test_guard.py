@@ -20,7 +20,8 @@ COUNT = 40
 @pytest.fixture
 def published(dataset: Dataset) -> Dataset:
     """Forty images in a snapshot, in four folders; the daemon stopped."""
-    dataset.configure(snapshot={"quiet_seconds": 0.2}, guard={"max_delete_percent": 25})
+    # long enough for all that goes at once to be seen at once, on a machine that has much else to do
+    dataset.configure(snapshot={"quiet_seconds": 1.0}, guard={"max_delete_percent": 25})
     for number in range(COUNT):
         file = dataset.root / f"{number % 4}" / f"{number}.png"
         file.parent.mkdir(exist_ok=True)

@@ -62,7 +62,7 @@ def test_retry_after_is_respected():
 
 def test_what_only_a_person_can_mend_is_tried_rarely():
     failure = FailureFacts(in_a_row=1, last_at=NOW, needs_person=True, retry_after=None, jitter=0.0)
-    assert decide(facts(failure=failure), policies(), NOW).wake_at == NOW + seconds(15)
+    assert decide(facts(failure=failure), policies(), NOW).wake_at == NOW + seconds(5)
 
 
 def test_puts_and_deletes_that_are_due_go_into_one_batch():
