@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 MOST_OPERATIONS_A_TRANSACTION = 64
 BUSY_TIMEOUT_S = 10.0
+DURABLE = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,8 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise translated(error, path) from error
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        for pragma in DURABLE:
+            connection.execute(pragma)
         migrate.bring_up_to_date(connection, path)
     except sqlite3.Error as error:
         connection.close()

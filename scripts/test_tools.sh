@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes sure that the tests find a real PostgreSQL and a real MariaDB. Installs them where apt-get and root are at hand,
-# without starting anything: each test session runs private servers of its own. Elsewhere it says how, and succeeds.
+# Makes sure that the tests find a real PostgreSQL, a real MariaDB, and strace to make system calls fail. Installs them
+# where apt-get and root are at hand, without starting anything: each test session runs private servers of its own.
+# Elsewhere it says how, and succeeds.
 set -eu
 
-install='apt-get install -y --no-install-recommends postgresql mariadb-server'
+install='apt-get install -y --no-install-recommends postgresql mariadb-server strace'
 policy=/usr/sbin/policy-rc.d
 
-say() { printf 'databases: %s\n' "$*" >&2; }
+say() { printf 'test tools: %s\n' "$*" >&2; }
 
 have_postgres() {
     for binary in /usr/lib/postgresql/*/bin/initdb; do
@@ -22,6 +23,7 @@ have_mariadb() {
 missing=
 have_postgres || missing="$missing PostgreSQL"
 have_mariadb || missing="$missing MariaDB"
+command -v strace >/dev/null 2>&1 || missing="$missing strace"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
