@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 MOST_OPERATIONS_A_TRANSACTION = 64
 BUSY_TIMEOUT_S = 10.0
+_SURPRISES = (TypeError, ValueError, KeyError, AttributeError)  # a value where there can be none: damage, or a mistake
 DURABLE = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
 
 
@@ -44,7 +45,7 @@ class Database:
         self._path, self._tell_broken = path, broken
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="journal-writer")
-        self._readers = Readers(path)
+        self._readers, self._examination = Readers(path), soundness.Examination(path)
         self._connection: sqlite3.Connection | None = None
         self.broken: JournalBrokenError | None = None  # nothing is read or written any more
 
@@ -62,6 +63,7 @@ class Database:
         """Finish what was submitted, then close."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._examination.stop)
         self._readers.close()
         if self._connection is not None:  # the last one to close brings everything into the file, and takes -wal away
             await asyncio.to_thread(self._connection.close)
@@ -93,6 +95,20 @@ class Database:
             yield self._readers.connection()
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        except _SURPRISES:
+            soundness.suspect(self._path)
+            raise
+
+    def examine(self) -> None:
+        """Compare every index with what it leads to, beside everything else; blocks until done, or until closed.
+
+        Raises:
+            JournalBrokenError: The file is damaged.
+        """
+        try:
+            self._examination.run()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _write(self) -> None:
         connection = cast("sqlite3.Connection", self._connection)
@@ -102,14 +118,14 @@ class Database:
             if jobs and self.broken is not None:
                 _resolve_all([(job, None, self.broken) for job in jobs])
             elif jobs:
-                _run_together(connection, jobs, self._failed)
+                _run_together(connection, jobs, self._failed, lambda: soundness.suspect(self._path))
 
     def _failed(self, error: sqlite3.Error) -> JournalError:
         """Return what an error means; after one that lets nothing be trusted any more, nothing is tried any more."""
         meant = translated(error, self._path)
         if isinstance(meant, JournalBrokenError):
             self.broken = meant
-            soundness.suspect(self._path)
+            soundness.suspect(self._path, error)
             self._tell_broken()
         return meant
 
@@ -195,6 +211,8 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
         migrate.bring_up_to_date(connection, path)
     except sqlite3.Error as error:
         connection.close()
+        if is_of_the_file(error):
+            soundness.suspect(path, error)
         raise translated(error, path) from error
     except JournalError:
         connection.close()
@@ -203,13 +221,18 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def _run_together(
-    connection: sqlite3.Connection, jobs: list[_Job], failed: Callable[[sqlite3.Error], JournalError]
+    connection: sqlite3.Connection,
+    jobs: list[_Job],
+    failed: Callable[[sqlite3.Error], JournalError],
+    surprised: Callable[[], None],
 ) -> None:
     """Run the operations in one transaction; one that raises is undone alone."""
     outcomes: list[tuple[_Job, Any, BaseException | None]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
         outcomes = [(job, *_run(connection, job.operation)) for job in jobs]
+        if any(isinstance(error, _SURPRISES) for _, _, error in outcomes):
+            surprised()
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:

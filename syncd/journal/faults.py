@@ -20,14 +20,22 @@ _BROKEN = frozenset(
         sqlite3.SQLITE_IOERR_CORRUPTFS,
     }
 )
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_UNDECODABLE = "Could not decode to UTF-8"  # what Python says of a text; no check of SQLite's finds that
+MALFORMED = "database disk image is malformed"  # in SQLite's words; also what an examination found
 _PRIMARY = 0xFF
 
 
 def is_of_the_file(error: sqlite3.Error) -> bool:
     """Return whether the file cannot be trusted any more: it is damaged, contradicts itself, or the disk failed."""
     code = getattr(error, "sqlite_errorcode", 0)
-    return code in _BROKEN or code & _PRIMARY in _DAMAGED
+    return is_damage(error) or code in _BROKEN or code & _PRIMARY == sqlite3.SQLITE_CONSTRAINT
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the file is damaged for certain, whatever an examination finds."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY in _DAMAGED or any(told in str(error) for told in (_UNDECODABLE, MALFORMED))
 
 
 def translated(error: sqlite3.Error, path: Path) -> JournalError:

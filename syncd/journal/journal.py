@@ -77,6 +77,14 @@ class Journal:
         with self._database.reading() as connection, one_read(connection):
             yield connection
 
+    async def examine(self) -> None:
+        """Find damage that no statement has met yet; takes 7 s for a million files, beside everything else.
+
+        Raises:
+            JournalBrokenError: There is some.
+        """
+        await asyncio.to_thread(self._database.examine)
+
     async def write(self, operation: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run one of this room's write functions; its result, once it is durable."""
         return await self._database.write(lambda connection: operation(connection, *args, **kwargs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -51,6 +52,7 @@ async def run(settings: Settings) -> None:
             background = [group.create_task(_keep_running(source)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
             background.append(group.create_task(engine.lease.keep()))
+            background.append(group.create_task(_examine(engine)))
             loop = asyncio.create_task(daemon.loop())
             _stop_on_signals(daemon, loop)
             log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
@@ -76,6 +78,11 @@ async def _until_done(loop: asyncio.Task[None]) -> JournalBrokenError | None:
             raise
         log.warning("stopped_with_work_in_flight", reason="the time to finish it ran out; it is done at the next start")
     return None
+
+
+async def _examine(engine: Engine) -> None:
+    with contextlib.suppress(JournalBrokenError):  # the loop finds out, and ends the process
+        await engine.journal.examine()
 
 
 async def _keep_running(source: Source) -> None:
