@@ -111,6 +111,8 @@ class Uploader:
                         await ready.put(loaded)
                 for _ in range(senders):
                     await ready.put(None)
+        except ExceptionGroup as group:  # senders raise for the journal alone, and the first error says it all
+            raise group.exceptions[0] from group
         finally:
             while not ready.empty():
                 if (left := ready.get_nowait()) is not None:

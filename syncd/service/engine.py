@@ -20,6 +20,7 @@ from syncd.ownership.recovery import Recovery
 from syncd.ownership.staging_branch import StagingBranch
 from syncd.planner.facts import Policies
 from syncd.planner.tag_name import render_tag
+from syncd.service import descriptors
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
 from syncd.service.limits import deletion_limits
@@ -175,7 +176,7 @@ def _assemble(
             contents=SourceContents(sources, gate),
             check_branch=branch.require_head,
             prefix=place.prefix,
-            concurrency=settings.upload.concurrency,
+            concurrency=descriptors.allowed(settings.upload.concurrency),
             clock=clock,
             progress=progress,
         ),

@@ -90,7 +90,11 @@ async def _keep_running(source: Source) -> None:
     while True:
         try:
             await source.run()
+        except JournalBrokenError:
+            return  # the loop finds out, too, and ends the process
         except (JournalError, SourceUnavailableError) as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return  # the error came on the way out, and hides that it was cancelled
             log.warning("source_paused", source=source.name, error=str(error), retry_in_s=PAUSE_S)
         await asyncio.sleep(PAUSE_S)
 

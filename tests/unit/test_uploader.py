@@ -13,7 +13,13 @@ import pytest
 
 from syncd.batch_run import GIVE_UP_AFTER
 from syncd.bodies import SMALL_BYTES
-from syncd.errors import NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError, TransientStoreError
+from syncd.errors import (
+    JournalError,
+    NeedsPersonStoreError,
+    NotFoundStoreError,
+    PermanentStoreError,
+    TransientStoreError,
+)
 from syncd.journal import Journal, problems
 from syncd.planner.facts import Stage
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
@@ -242,3 +248,19 @@ async def test_a_cancelled_batch_is_due_again(desk):
     (change,) = (await desk.due()).puts
     assert change.staged == b""
     assert change.fingerprint == fingerprint(b"a")
+
+
+class FullDisk(Journal):
+    """A journal that cannot write what became of a batch."""
+
+    async def finish_in_batch(self, outcomes, now):
+        raise JournalError("no space left on device")
+
+
+async def test_a_journal_that_cannot_be_written_ends_the_batch_with_its_own_error(tmp_path):
+    """P4: the loop waits and goes on; an error in a group of senders would have ended the daemon."""
+    async with FullDisk(tmp_path) as journal:
+        desk = Desk(journal)
+        await desk.see(**{f"n{number}": b"x" for number in range(600)})  # more than are acknowledged at once
+        with pytest.raises(JournalError, match="no space left"):
+            await desk.stage()
