@@ -253,7 +253,7 @@ async def test_a_cancelled_batch_is_due_again(desk):
 class FullDisk(Journal):
     """A journal that cannot write what became of a batch."""
 
-    async def finish_in_batch(self, outcomes, now):
+    async def finish_in_batch(self, _outcomes, _now):
         raise JournalError("no space left on device")
 
 
