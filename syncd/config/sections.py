@@ -54,8 +54,9 @@ class SourceSettings(Section):
     )
     watch: Literal["auto", "inotify", "polling"] = Field(
         default="auto",
-        description="How changes are noticed: auto uses inotify where it works. Set polling for network file systems,"
-        " which do not tell of changes made on other machines.",
+        description="How changes are noticed: auto uses inotify where that tells of every change, and lists everything"
+        " every few seconds elsewhere: on NFS, SMB, FUSE, shared folders of virtual machines. Set inotify to watch"
+        " those all the same, if nobody changes them from outside; polling to use no events anywhere.",
     )
     rescan_seconds: values.Seconds = Field(
         default=600.0,

@@ -6,6 +6,7 @@ or lets syncd take it over as it is (``syncd approve``), which covers what they 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -42,6 +43,7 @@ class StagingBranch:
         repository: Its name, for people.
         staging: The branch.
         publish: The one it is merged into.
+        prefix: In front of every key of syncd's.
         clock: The time now, in UTC.
     """
 
@@ -53,8 +55,10 @@ class StagingBranch:
         repository: str,
         staging: str,
         publish: str,
+        prefix: str,
         clock: Callable[[], datetime],
     ) -> None:
+        self._prefix = prefix
         self._journal, self._versions, self._clock = journal, versions, clock
         self._staging, self._publish, self._place = staging, publish, f"lakefs://{repository}"
 
@@ -126,6 +130,9 @@ class StagingBranch:
         count, found = 0, list[Uncommitted]()
         strange: list[str] = []
         async for change in self._versions.uncommitted(self._staging):
+            if not change.key.startswith(self._prefix):
+                strange.append(change.key)
+                continue
             found.append(Uncommitted(change.key, None if change.kind == "removed" else change.size_bytes))
             count += 1
             if len(found) == _PAGE:
@@ -133,7 +140,7 @@ class StagingBranch:
                 found = []
         strange += await self._strange(found)
         if strange:
-            raise self._others_objects(strange)
+            raise self._others_objects(sorted(strange))
         expected = await self._journal.read(branch.count_uncommitted)
         if count < expected:
             if await self._versions.head_id(self._staging) == await self._journal.read(branch.head):
@@ -203,7 +210,10 @@ class StagingBranch:
         return self._publish if name == self._staging or newest is None else newest.commit_id
 
     async def _strange(self, found: Sequence[Uncommitted]) -> list[str]:
-        return await self._journal.read(branch.strange, found) if found else []
+        if not found:
+            return []
+        ours = [replace(one, key=one.key.removeprefix(self._prefix)) for one in found]
+        return [self._prefix + key for key in await self._journal.read(branch.strange, ours)]
 
     def _others_objects(self, keys: Sequence[str]) -> BranchChangedError:
         named = ", ".join(repr(key) for key in keys[:MOST_NAMED])

@@ -139,6 +139,7 @@ def _assemble(
         repository=place.repository,
         staging=place.staging_branch,
         publish=place.publish_branch,
+        prefix=place.prefix,
         clock=clock,
     )
     policies = policies_of(settings)

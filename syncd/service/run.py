@@ -41,7 +41,7 @@ async def run(settings: Settings) -> None:
     """
     async with open_engine(settings) as engine:
         gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
-        daemon = Daemon(engine)
+        daemon, ending = Daemon(engine), asyncio.Event()
         handlers = {
             "snapshot": _snapshot_handler(engine),
             "status": _status_handler(engine, daemon),
@@ -49,7 +49,7 @@ async def run(settings: Settings) -> None:
             "approve": _approve_handler(engine, daemon),
         }
         async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
-            background = [group.create_task(_keep_running(source)) for source in engine.sources]
+            background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
             background.append(group.create_task(engine.lease.keep()))
             background.append(group.create_task(_examine(engine)))
@@ -59,6 +59,7 @@ async def run(settings: Settings) -> None:
             try:
                 broken = await _until_done(loop)
             finally:
+                ending.set()
                 for task in (*background, loop):
                     task.cancel()
                 await asyncio.gather(loop, return_exceptions=True)
@@ -85,7 +86,7 @@ async def _examine(engine: Engine) -> None:
         await engine.journal.examine()
 
 
-async def _keep_running(source: Source) -> None:
+async def _keep_running(source: Source, ending: asyncio.Event) -> None:
     """A full disk or a folder that is gone stops a source for a while, never for good."""
     while True:
         try:
@@ -93,7 +94,7 @@ async def _keep_running(source: Source) -> None:
         except JournalBrokenError:
             return  # the loop finds out, too, and ends the process
         except (JournalError, SourceUnavailableError) as error:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if ending.is_set():
                 return  # the error came on the way out, and hides that it was cancelled
             log.warning("source_paused", source=source.name, error=str(error), retry_in_s=PAUSE_S)
         await asyncio.sleep(PAUSE_S)

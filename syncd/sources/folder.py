@@ -65,6 +65,8 @@ class FolderSource:
         self._listed_once = False  # by `scan_once`, to the end and without an error, and not looked at since
         self._unavailable: SourceUnavailableError | None = None
         self._lost = ""  # why the root was given up, until it is looked for again
+        self._identity: tree.Identity | None = None  # of the root worked on last
+        self._mounted: set[str] = set()  # directories below this root on which something was ever mounted
         self._asked = self._looked = 0  # looks at the root that barriers asked for; the newest of these that is done
 
     @property
@@ -209,9 +211,13 @@ class FolderSource:
         """
         with tree.open_root(self._settings.root) as root_fd:
             rules, _ = load_rules(root_fd, self._settings.include, self._settings.exclude, None)
+            identity = tree.identity_of(root_fd)
+            if identity != self._identity:
+                self._identity = identity
+                self._mounted.clear()
             looker = Looker(
                 root=self._settings.root,
-                identity=tree.identity_of(root_fd),
+                identity=identity,
                 inventory=self._inventory,
                 judge=Judge(
                     rules=rules,
@@ -219,6 +225,7 @@ class FolderSource:
                     max_object_bytes=self._settings.max_object_bytes,
                 ),
                 stopped=threading.Event(),
+                mounted=self._mounted,
             )
             known = next(iter(self._inventory.known_directories(IMAGES)), None)
             if known is not None and not looker.holds_something(root_fd):

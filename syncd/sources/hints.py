@@ -18,8 +18,7 @@ class Taken:
 
     paths: dict[str, bool] = field(default_factory=dict)  # path -> whether all below it must be listed too
     rescan: str = ""  # why hints were lost, so that everything must be listed; "" when none were
-    check_root: bool = False  # the root itself was moved
-    unmounted: set[str] = field(default_factory=set)  # directories ("a/b/") of which the file system has gone
+    check_root: bool = False  # the root itself was moved, deleted or unmounted
 
 
 class Hints:
@@ -60,14 +59,6 @@ class Hints:
         """Ask whether the root is still the same."""
         with self._lock:
             self._waiting.check_root = True
-            wake, self._woken = not self._woken, True
-        if wake:
-            self._wake()
-
-    def unmounted(self, directory: str) -> None:
-        """Remark that what was mounted on a directory is not any more, though something else may be."""
-        with self._lock:
-            self._waiting.unmounted.add(directory)
             wake, self._woken = not self._woken, True
         if wake:
             self._wake()

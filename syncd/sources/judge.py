@@ -86,3 +86,12 @@ def unreadable(path: str, error: OSError) -> Fault:
     """Return the fault of a path that the system does not let us read."""
     detail = f"It cannot be read: {error.strerror}. Give the user that runs syncd the right to read it"
     return Fault(path, ProblemCode.UNREADABLE, detail)
+
+
+def not_mounted(directory: str) -> Fault:
+    """Return the fault of a directory ("a/b/") on which something was mounted, and is not any more."""
+    detail = (
+        "What was mounted here is not any more, so nothing below it is taken for deleted."
+        " Mount it again; if it is gone for good, remove this folder or restart syncd"
+    )
+    return Fault(directory.removesuffix("/"), ProblemCode.UNREADABLE, detail)

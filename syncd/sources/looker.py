@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from syncd.errors import SourceUnavailableError
 from syncd.model import IMAGES
 from syncd.sources import tree
-from syncd.sources.judge import unreadable
+from syncd.sources.file_systems import ground_of
+from syncd.sources.judge import not_mounted, unreadable
 from syncd.sources.sight import Sight
 from syncd.sources.temporary_names import IGNORE_FILE
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from syncd.sources.base import Inventory
+    from syncd.sources.file_systems import Ground
     from syncd.sources.judge import Judge
     from syncd.sources.watcher import Watcher
 
@@ -44,6 +46,7 @@ class Looker:
     judge: Judge  # replaced when .syncdignore changes
     stopped: threading.Event
     watcher: Watcher | None = None  # each directory that is listed is watched before
+    mounted: set[str] = field(default_factory=set)  # directories below the root on which something was ever mounted
     _witness: str = field(default="", init=False)  # a file that was there the last time
 
     def opened(self) -> AbstractContextManager[int]:
@@ -80,7 +83,7 @@ class Looker:
                     look.sight.faults.append(unreadable(directory.removesuffix("/"), error))
                     look.sight.unread.append(directory)
             look.compare()
-            self.confirm_not_empty(root_fd, look.sight)
+            self.confirm_absences(root_fd, look.sight)
         return look.sight
 
     def gone_below(self, directory: str, most: int) -> list[str] | None:
@@ -93,9 +96,9 @@ class Looker:
             if self.is_there(root_fd, directory) is not False:
                 return None
             keys = itertools.islice(self.inventory.known_below(IMAGES + directory), most)
-            found = [key.removeprefix(IMAGES) for key in keys]
-            self.confirm_not_empty(root_fd, Sight(absent=found))
-            return found
+            sight = Sight(absent=[key.removeprefix(IMAGES) for key in keys])
+            self.confirm_absences(root_fd, sight)
+            return sight.absent
 
     def is_there(self, root_fd: int, directory: str) -> bool | None:
         """Return whether there is such a directory that the rules let in; None where that cannot be told."""
@@ -107,10 +110,39 @@ class Looker:
         except OSError:
             return None
 
-    def confirm_not_empty(self, root_fd: int, sight: Sight) -> None:
-        """Raise SourceEmptyError if something seems absent and nothing at all is there."""
-        if (sight.absent or sight.gone) and not self.holds_something(root_fd):
+    def confirm_absences(self, root_fd: int, sight: Sight) -> None:
+        """Take out of a sight what only seems absent, since what was mounted there is not any more.
+
+        Raises:
+            SourceEmptyError: Something seems absent, and nothing at all is there.
+        """
+        if not sight.absent and not sight.gone:
+            return
+        if not self.holds_something(root_fd):
             raise empty_error(self.root)
+        away = self._unmounted(root_fd)  # asked after the look, so that no look can be ahead of the answer
+        for directory in away:
+            if any(path.startswith(directory) for path in (*sight.absent, *sight.gone)):
+                sight.faults.append(not_mounted(directory))
+                sight.unread.append(directory)
+        if away:
+            sight.quiet.extend(path for path in sight.absent if path.startswith(away))
+            sight.absent = [path for path in sight.absent if not path.startswith(away)]
+            sight.gone = [directory for directory in sight.gone if not directory.startswith(away)]
+
+    def _unmounted(self, root_fd: int) -> tuple[str, ...]:
+        """Return the directories on which something was mounted before; without those that are gone themselves."""
+        if not self.mounted:
+            return ()
+        missing = sorted(self.mounted.difference(ground_of(root_fd).below))
+        return tuple(directory for directory in missing if self.is_there(root_fd, directory))
+
+    def ground(self) -> Ground:
+        """Return what the root lies on, and what is mounted on directories below it that the rules let in."""
+        with self.opened() as root_fd:
+            ground = ground_of(root_fd)
+        below = {directory: kind for directory, kind in ground.below.items() if self.judge.rules.enters(directory)}
+        return replace(ground, below=below)
 
     def holds_something(self, root_fd: int) -> bool:
         """Return whether there is at least one file that would be synced; the one found last is tried first."""

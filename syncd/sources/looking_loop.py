@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.sources.file_systems import Ground, ground_of, obstacle
+from syncd.sources.file_systems import obstacle
 from syncd.sources.ignore_file import load_rules
 from syncd.sources.scans import Scans
 from syncd.sources.walk import Walk
@@ -18,6 +18,7 @@ from syncd.sources.watching import Watching
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from syncd.sources.file_systems import Ground
     from syncd.sources.hints import Hints
     from syncd.sources.ignore import Rules
     from syncd.sources.ledger import Ledger
@@ -52,7 +53,7 @@ class LookingLoop:
         self.losses = 0  # how often events were lost
         self._looks = False  # at the paths that hints named
         self._probe_at = 0.0  # when the watcher is asked next whether it still works
-        self._mounts: set[str] = set()  # directories below the root on which something is mounted, and was listed
+        self._mounts: set[str] = set()  # directories below the root on which something was mounted when last looked
         self._full: _Listing | None = None
         self._suspects: set[str] = set()  # to be read again even if they look as known
 
@@ -67,7 +68,6 @@ class LookingLoop:
             asked, taken = self.asked, self._hints.take()
             if taken.rescan:
                 self._lost_events(taken.rescan)
-            self._mounts -= taken.unmounted
             for path in self._work.pending.take_doubted():
                 taken.paths.setdefault(path, False)
             if taken.paths:
@@ -109,9 +109,10 @@ class LookingLoop:
 
     def distrust_watcher(self) -> None:
         """Start a new watcher, and with it a full listing: the one there was does not answer."""
-        self.watching.new_watcher = True
-        self._lost_events("the watcher did not answer")
-        self._work.progress.made()
+        if not self.watching.new_watcher:  # else two have noticed it, and one is on its way
+            self.watching.new_watcher = True
+            self._lost_events("the watcher did not answer")
+            self._work.progress.made()
 
     def close(self) -> None:
         """Stop watching; blocks for a moment."""
@@ -130,25 +131,23 @@ class LookingLoop:
         if watcher is not None and now_s >= self._probe_at:
             answers = not watcher.has_cookies or await watcher.cookie(COOKIE_SECONDS)
             self._probe_at = now_s + self._work.settings.probe_seconds
-            if not answers and not self.watching.new_watcher:  # else a barrier has noticed it meanwhile
+            if not answers:
                 self.distrust_watcher()
 
     async def _notice_mounts(self) -> None:
-        """List everything if something was mounted below the root: no event tells of that, nor of what it hides.
+        """List everything if something was mounted or unmounted below the root: no event need tell of that."""
+        before = self._mounts
+        await self._ground()
+        if self._mounts != before and self._work.looker.watcher is not None:
+            self._lost_events("something was mounted or unmounted below the folder")
 
-        Nothing is done when something is unmounted: then files seem gone that are not.
-        """
-        mounts = set((await self._work.thread(self._ground)).below)
-        if not mounts <= self._mounts and self._work.looker.watcher is not None:
-            self._lost_events("something was mounted below the folder")
-        self._mounts = mounts
-
-    def _ground(self) -> Ground:
+    async def _ground(self) -> Ground:
+        """Return what the root lies on, and keep in mind what is mounted below it."""
         looker = self._work.looker
-        with looker.opened() as root_fd:
-            ground = ground_of(root_fd)
-        below = {directory: kind for directory, kind in ground.below.items() if looker.judge.rules.enters(directory)}
-        return replace(ground, below=below)
+        ground = await self._work.thread(looker.ground)
+        self._mounts = set(ground.below)
+        looker.mounted.update(self._mounts)
+        return ground
 
     async def _until_something_to_do(self) -> None:
         loop = asyncio.get_running_loop()
@@ -166,6 +165,8 @@ class LookingLoop:
             piece = {path: paths[path] for path in ordered[start : start + LOOK_PATHS]}
             for path in piece:
                 self._work.pending.reading(path)
+            # If such a directory is gone, nothing is known below it of what is read there now.
+            self._work.pending.doubt_reading(*(f"{path}/" for path, everything in piece.items() if everything))
             suspects, self._suspects = self._suspects.intersection(piece), self._suspects.difference(piece)
             sight = await self._work.thread(self._work.looker.look, piece, suspects)
             if sight.rules_changed:
@@ -249,8 +250,7 @@ class LookingLoop:
 
     async def _choose_watching(self, now_s: float) -> None:
         """At the beginning of a full listing: does it place watches? Only then they come to be on all directories."""
-        ground = await self._work.thread(self._ground)
-        self._mounts = set(ground.below)
+        ground = await self._ground()
         why_not = obstacle(self._work.settings.root, ground) if self.watching.asks_for_ground else ""
         self.watching.begin_listing(why_not, now_s)
         if why_not:
@@ -258,8 +258,8 @@ class LookingLoop:
 
     async def _place_watcher(self) -> None:
         if self.watching.new_watcher:
-            self.watching.new_watcher = False
             await self._work.thread(self.close)
+            self.watching.new_watcher = False  # not before: until then the old one may be found dead once more
             looker = self._work.looker
             looker.watcher = await self._work.thread(
                 Watcher, self._hints, looker.wanted, self._work.settings.cookie_dir

@@ -127,10 +127,10 @@ class Pending:
         elif entry is not None and path not in self._doubted:  # else this look began before the doubt (rule 2)
             self._remove(path)
 
-    def doubt_reading(self, directory: str) -> None:
-        """Look again at every file below a directory that is being read: it is about to be listed (rule 2)."""
+    def doubt_reading(self, *directories: str) -> None:
+        """Look again at every file being read below some directories: these are about to be looked at (rule 2)."""
         for path, entry in self._entries.items():
-            if entry.phase is Phase.READING and path.startswith(directory):
+            if entry.phase is Phase.READING and path.startswith(directories):
                 entry.again = True
 
     def reading(self, path: str) -> bool:

@@ -63,7 +63,7 @@ class Walk:
                     break
                 if len(sight.changed) >= PIECE_FILES or time.monotonic() - started > PIECE_SECONDS:
                     break
-            self._looker.confirm_not_empty(root_fd, sight)
+            self._looker.confirm_absences(root_fd, sight)
         return sight
 
     def _compare(self, root_fd: int, directory: str, sight: Sight) -> None:

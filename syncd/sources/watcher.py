@@ -40,7 +40,7 @@ _MASK = (
 )  # fmt: skip
 _COOKIE_MASK = _CREATE | _ONLYDIR
 _LEFT = _MOVED_FROM | _DELETE
-_GONE = _DELETE_SELF | _UNMOUNT
+_ROOT_GONE = _DELETE_SELF | _MOVE_SELF | _UNMOUNT
 
 _REMEDY = {
     errno.ENOSPC: "the limit of inotify watches is reached; raise it: sysctl fs.inotify.max_user_watches=1048576",
@@ -71,7 +71,7 @@ class Watcher:
         self._hints, self._wanted, self._cookie_dir = hints, wanted, cookie_dir
         self._map, self._lock, self._numbers = WatchMap(), threading.Lock(), itertools.count()
         self._cookies: dict[str, Callable[[], object]] = {}
-        self._folder, self._own = _Callback(self._on_event, self), _Callback(self._on_cookie, self)
+        self._folder, self._own = _Callback(self._on_event, self), _CookieCallback(self._on_cookie, self)
         try:
             self._inotify = _start_reader()
             if cookie_dir is not None:
@@ -111,7 +111,7 @@ class Watcher:
 
     async def cookie(self, timeout_s: float) -> bool:
         """Return True once everything that happened before this call is in the hints; False if that stays open."""
-        if self._cookie_dir is None:
+        if self._cookie_dir is None or not self._inotify.is_alive():  # dead: no need to wait for what cannot come
             return False
         loop, seen = asyncio.get_running_loop(), asyncio.Event()
         path = self._cookie_dir / f"{os.getpid()}-{id(self):x}-{next(self._numbers)}"
@@ -169,12 +169,12 @@ class Watcher:
         A root that was deleted or unmounted, and is there again at once, may have the same device and inode: no look
         at it tells that its watches have gone with the former one, so it is all listed, and watched, again.
         """
-        if not directory and mask & _GONE:
-            self._hints.lost("the folder was deleted or unmounted")
-        elif not directory and mask & _MOVE_SELF:
+        if not directory and mask & _ROOT_GONE:
             self._hints.check_root()
-        elif mask & _UNMOUNT:
-            self._hints.unmounted(directory)
+        if mask & _UNMOUNT:
+            self._hints.lost("a file system was unmounted")
+        elif not directory and mask & _DELETE_SELF:
+            self._hints.lost("the folder was deleted")
 
     def _on_cookie(self, event: Any) -> None:
         handled = self._cookies.get(os.fsdecode(event.name))
@@ -210,6 +210,13 @@ class _Callback:
     def on_queue_overflow(self) -> None:
         with contextlib.suppress(RuntimeError):
             self._watcher.lost("the kernel's queue of events overflowed")
+
+
+class _CookieCallback(_Callback):
+    """The same for cookies."""
+
+    def on_queue_overflow(self) -> None:
+        """Say nothing: the reader tells each of the two of an overflow, and it is one loss."""
 
 
 def _start_reader() -> Any:

@@ -14,7 +14,13 @@ from syncd.store.base import VersionStore
 
 def staging_branch(journal: Journal, versions: VersionStore, clock: Callable[[], datetime]) -> StagingBranch:
     return StagingBranch(
-        journal=journal, versions=versions, repository="photos", staging="staging", publish="main", clock=clock
+        journal=journal,
+        versions=versions,
+        repository="photos",
+        staging="staging",
+        publish="main",
+        prefix="",
+        clock=clock,
     )
 
 
