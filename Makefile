@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check coverage bench clean
+.PHONY: help setup demo test check coverage torture bench clean
 
 # two servers and the daemons under test at a time: more only helps where there are more cores than two
 WORKERS ?= 2
@@ -35,7 +35,7 @@ demo: setup ## run the main job on real images against a real lakeFS server (ARG
 
 test: setup check coverage ## all checks and tests; the first run builds lakeFS, which takes some minutes
 	@$(BIN)/syncd lakefs path
-	@scripts/databases.sh
+	@scripts/test_tools.sh
 ifndef ARGS
 	$(PYTEST) $(TIMED)
 endif
@@ -51,6 +51,18 @@ coverage: export COVERAGE_FILE := .coverage-planner
 coverage: setup ## every branch of the planner is tested
 	$(BIN)/coverage run --source=syncd/planner -m pytest -q $(PLANNER_TESTS)
 	$(BIN)/coverage report --fail-under=100
+
+FIGURES := .cache/torture.jsonl
+
+torture: export SYNCD_TORTURE := $(or $(SCALE),1)
+torture: export SYNCD_TEST_SEED := $(SEED)
+torture: export SYNCD_TORTURE_FIGURES := $(FIGURES)
+torture: export SYNCD_CRASH_POINTS := all
+torture: setup ## kills, faults, storms and random histories, for hours (SCALE=0.1 takes a tenth, SEED=… repeats one)
+	@mkdir -p $(dir $(FIGURES))
+	@rm -f $(FIGURES)
+	$(PYTEST) --timeout=0 $(if $(ARGS),$(ARGS),tests/torture tests/crashes tests/faults)
+	$(BIN)/python -m tests.torture.results $(FIGURES) > tests/RESULTS.md
 
 bench: setup ## how fast it is, beside lakectl local on the same server
 	$(BIN)/python bench/first_sync.py $(ARGS)

@@ -11,13 +11,14 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from syncd.errors import JournalBrokenError, JournalError
 from syncd.journal import migrate, soundness
 from syncd.journal.faults import is_of_the_file, translated
+from syncd.journal.reading import BUSY_TIMEOUT_S, Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_OPERATIONS_A_TRANSACTION = 64
-BUSY_TIMEOUT_S = 10.0
 _SURPRISES = (TypeError, ValueError, KeyError, AttributeError)  # a value where there can be none: damage, or a mistake
 DURABLE = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
 
@@ -118,7 +118,16 @@ class Database:
             if jobs and self.broken is not None:
                 _resolve_all([(job, None, self.broken) for job in jobs])
             elif jobs:
-                _run_together(connection, jobs, self._failed, lambda: soundness.suspect(self._path))
+                self._run_together(connection, jobs)
+
+    def _run_together(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+        try:
+            _run_together(connection, jobs, self._failed, lambda: soundness.suspect(self._path))
+        except Exception as error:  # noqa: BLE001 - else the thread would end, and all who wait would wait for ever
+            self.broken = JournalBrokenError(f"the journal {self._path} cannot be written: {error!r}")
+            soundness.suspect(self._path)
+            _resolve_all([(job, None, self.broken) for job in jobs])
+            self._tell_broken()
 
     def _failed(self, error: sqlite3.Error) -> JournalError:
         """Return what an error means; after one that lets nothing be trusted any more, nothing is tried any more."""
@@ -138,65 +147,6 @@ class Database:
                 return jobs, False
             job = self._jobs.get()
         return jobs, True
-
-
-class Readers:
-    """Read-only connections to one journal file, one for each thread that asks."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
-
-    def connection(self) -> sqlite3.Connection:
-        """Return the calling thread's connection.
-
-        Raises:
-            JournalError: There is no such journal, or it cannot be read.
-        """
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = open_for_reading(self._path)
-            self._local.connection = found
-            with self._lock:
-                self._open.append(found)
-        return found
-
-    def close(self) -> None:
-        """Close all connections; none may be in use."""
-        with self._lock:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
-
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a journal that exists, also while a daemon writes it.
-
-    Raises:
-        JournalError: There is none, it cannot be read, or a newer syncd wrote it.
-    """
-    if not path.exists():
-        raise JournalError(
-            f"there is no journal at {path}",
-            cause="syncd has not run with this state directory yet",
-            next_step="syncd run, or syncd sync",
-        )
-    try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA query_only = 1")
-        migrate.refuse_newer(connection, path)
-    except sqlite3.Error as error:
-        raise translated(error, path) from error
-    return connection
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
@@ -279,19 +229,3 @@ def _resolve(job: _Job, result: Any, failure: BaseException | None) -> None:
             job.future.set_exception(failure)
 
     job.loop.call_soon_threadsafe(resolve)
-
-
-@contextmanager
-def one_read(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Let everything read inside see the journal as it stands at one moment."""
-    connection.execute("BEGIN")
-    try:
-        yield connection
-    finally:
-        connection.execute("COMMIT")
-
-
-def copy(path: Path, target: Path) -> None:
-    """Copy a journal, also one that a daemon writes, as it stands at one moment."""
-    with closing(open_for_reading(path)) as source, closing(sqlite3.connect(target)) as copied:
-        source.backup(copied)

@@ -8,8 +8,9 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from syncd.journal import adoption, closure, observations, pictures, problems, snapshots, staging, table_rows, tables
-from syncd.journal.database import Database, copy, one_read, open_for_reading
+from syncd.journal.database import Database
 from syncd.journal.faults import translated
+from syncd.journal.reading import copy, one_read, open_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -168,5 +168,6 @@ def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: date
 
 
 def end(connection: sqlite3.Connection, batch: int, now: datetime) -> None:
-    """Mark a batch as ended, whatever became of it."""
+    """Mark a batch as ended, whatever became of it; of those before it nobody asks any more."""
     connection.execute("UPDATE batch SET ended_at = ? WHERE id = ?", (to_seconds(now), batch))
+    connection.execute("DELETE FROM batch WHERE id < ?", (batch,))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
+from syncd.errors import JournalError, NeedsPersonStoreError, NotFoundStoreError, StoreError, TransientStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,7 @@ class Lease:
         Raises:
             LeaseError: Another one holds it.
             StoreError: lakeFS does not answer, or refuses.
+            JournalError: The state directory cannot be written.
         """
         async with self._turn:
             sent_at = self._monotonic()
@@ -208,8 +209,15 @@ class Lease:
 
     def _write(self, generation: int) -> None:
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps({"id": self._id, "generation": generation}), encoding="utf-8")
-        new.replace(self._path)
+        try:
+            new.write_text(json.dumps({"id": self._id, "generation": generation}), encoding="utf-8")
+            new.replace(self._path)
+        except OSError as error:
+            raise JournalError(
+                f"{self._path} cannot be written: {error.strerror}",
+                cause="permissions, or a full or read-only disk under the state directory",
+                next_step=f"df -h {self._path.parent} , then free some; syncd carries on by itself",
+            ) from error
 
 
 def _is_of(claim: Claim, mine: str) -> bool:

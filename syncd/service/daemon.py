@@ -25,6 +25,7 @@ from syncd.errors import (
 )
 from syncd.journal import absence
 from syncd.ownership.lease import LeaseError
+from syncd.planner.backoff import retry_at
 from syncd.planner.decide import decide
 from syncd.planner.facts import (
     Answer,
@@ -42,6 +43,8 @@ from syncd.service.live import Activity, Live
 from syncd.service.waiting import wait_for
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from syncd.planner.facts import Action, Plan
     from syncd.service.engine import Engine
 
@@ -107,7 +110,7 @@ class Daemon:
         except (StoreError, JournalError) as error:
             self._failed(error)
             return None
-        if plan.actions:
+        if self.failure is not None and _proves_more_than_that_it_answers(plan, self.failure.facts, now):
             self._worked()
         return plan
 
@@ -166,6 +169,16 @@ class Daemon:
         if self.failure is not None:
             log.info("recovered", failures_in_a_row=self.failure.facts.in_a_row)
             self.failure = None
+
+
+def _proves_more_than_that_it_answers(plan: Plan, failure: FailureFacts, now: datetime) -> bool:
+    """Return whether a plan that was carried out shows that what failed works again: looking at the branches does not.
+
+    Nor does a plan that waits for the next attempt; one without anything to do after it shows that nothing is wrong.
+    """
+    if plan.actions:
+        return not all(isinstance(action, Prepare) for action in plan.actions)
+    return now >= retry_at(failure)
 
 
 def _asked_pause(error: Exception) -> timedelta | None:

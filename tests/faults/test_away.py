@@ -11,6 +11,7 @@ import pytest
 from tests.faults.conftest import Outcome
 from tests.support.daemon import Dataset, until
 from tests.support.fault_proxy import FaultProxy
+from tests.support.figures import Figures
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -42,7 +43,7 @@ def pending(status: dict) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("listening", [False, True], ids=["refusing", "resetting"])
 def test_two_thousand_files_change_while_lakefs_is_away(
-    running: Dataset, proxy: FaultProxy, outcome: Outcome, listening: bool
+    running: Dataset, proxy: FaultProxy, outcome: Outcome, listening: bool, figures: Figures
 ) -> None:
     """P1, P8: status says why and when it tries again; what waits is counted on; all is published afterwards."""
     gone_at = time.monotonic()
@@ -59,10 +60,12 @@ def test_two_thousand_files_change_while_lakefs_is_away(
     assert failing["state"] == "failing"
     until(lambda: time.monotonic() > gone_at + OUTAGE_S, "it was away for a while")
     assert running.status()["state"] == "failing"
+    away_s, tries = time.monotonic() - gone_at, [one for one in proxy.attempts if one.at > gone_at]
     proxy.come_back()
     answer = running.snapshot(timeout_s=90)
     assert answer["left_out"] == []
     outcome.assert_exact(outcome.wait_until_published(timeout_s=30))
+    figures("changes while lakeFS is away", FILES, away_s=round(away_s, 1), connections=len(tries), different=0)
 
 
 @pytest.mark.parametrize("listening", [False, True], ids=["refusing", "resetting"])

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.conftest import Outcome
 from tests.support.daemon import Dataset
 from tests.support.fault_proxy import Fault, FaultProxy, Rule
+from tests.support.figures import Figures
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -54,7 +55,7 @@ def running(behind: Dataset, outcome: Outcome) -> Dataset:
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bad_answer_leaves_no_trace(
-    running: Dataset, proxy: FaultProxy, outcome: Outcome, operation: str, group: str
+    running: Dataset, proxy: FaultProxy, outcome: Outcome, operation: str, group: str, figures: Figures
 ) -> None:
     """P1, P4, P6: what changed is in one snapshot byte for byte, with one commit, one merge and one tag.
 
@@ -73,6 +74,8 @@ def test_a_bad_answer_leaves_no_trace(
         assert rule.used == times
         outcome.assert_exact(tag)
     assert running.snapshot()["tag"] == tag, "there was something left to publish"
+    bad = sum(times for _, times in GROUPS[group])
+    figures(f"bad answers to {operation}: {group}", bad, snapshots=len(outcome.tags()), different=0, twice=0)
 
 
 def test_a_busy_server_is_left_alone_as_long_as_it_asks(running: Dataset, proxy: FaultProxy, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from syncd.errors import TransientStoreError
 from syncd.fingerprint import SetDigest
+from syncd.service.requests import SnapshotAnswer
 from syncd.store.base import INTENT_METADATA
 from tests.support.histories import HISTORIES
 from tests.support.observing import fingerprint
@@ -29,6 +30,8 @@ VERSION_CALLS = ["ensure_repository", "ensure_branch", "uncommitted", "head_id",
 
 class SyncMachine(RuleBasedStateMachine):
     """One dataset; ``lived`` is every content each key has ever had."""
+
+    MOST_ON_STAGING = 1  # commits of one intent
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,28 +117,35 @@ class SyncMachine(RuleBasedStateMachine):
     def snapshot(self) -> None:
         """P1: a snapshot that was asked for holds what the folder held, exactly."""
         before = dict(self.world.files)
-        self._heal()
-        answer = self.run(self.world.snapshot())
+        self.run(self._heal())
+        answer = self.run(self._ask())
         if answer.held:
             assert not any(key.startswith("images/") for key in before)
         elif answer.snapshot is not None:
-            assert self.world.tree(answer.snapshot.tag) == before
+            assert self._own(answer.snapshot.tag) == before
         else:
             assert not before
 
-    def _heal(self) -> None:
+    async def _ask(self) -> SnapshotAnswer:
+        return await self.world.snapshot()
+
+    async def _heal(self) -> None:
         self.world.objects._faults.clear()
         self.world.versions._faults.clear()
 
+    def _own(self, reference: str) -> dict[str, bytes]:
+        """What a reference holds of ours, which is all where nobody else writes."""
+        return self.world.tree(reference)
+
     async def _converges(self) -> None:
         """P4: once everything works again, the branches hold what the folder holds, with no human."""
-        self._heal()
+        await self._heal()
         self.world.folder.complete = True
         self.world.files["images/last.png"] = b"last"
         await self.world.settle(turns=120)
         assert self.world.daemon.failure is None, self.world.daemon.failure
-        assert self.world.tree("staging") == self.world.files
-        assert self.world.tree("main") == self.world.files
+        assert self._own("staging") == self.world.files
+        assert self._own("main") == self.world.files
         await self._the_digest_fits()
 
     async def _the_digest_fits(self) -> None:
@@ -171,7 +181,7 @@ class SyncMachine(RuleBasedStateMachine):
         """P4."""
         if self.world is None or not self.world.repository.exists:
             return
-        for branch, most in (("staging", 1), ("main", 2)):
+        for branch, most in (("staging", self.MOST_ON_STAGING), ("main", 2)):
             if branch in self.world.repository.branches:
                 intents = [commit.metadata.get(INTENT_METADATA) for commit in self.world.repository.log(branch)]
                 assert all(intents.count(intent) <= most for intent in intents if intent)

@@ -30,16 +30,22 @@ class Reader:
 
     def objects(self, reference: str) -> dict[str, bytes]:
         """Return every object of a tag, branch or commit below the prefix: key to bytes."""
-        start = f"{reference}/{self._prefix}"
-        listing: dict[str, str] = {}
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._repository, Prefix=start):
-            for item in page.get("Contents", []):
-                listing[item["Key"].removeprefix(start)] = item["ETag"]
+        start, listing = f"{reference}/{self._prefix}", self.digests(reference)
         missing = [(key, etag) for key, etag in listing.items() if (key, etag) not in self._bodies]
         with ThreadPoolExecutor(READERS) as pool:
             bodies = pool.map(lambda item: self._body(start + item[0]), missing)
             self._bodies.update(zip(missing, bodies, strict=True))
         return {key: self._bodies[key, etag] for key, etag in listing.items()}
+
+    def digests(self, reference: str) -> dict[str, str]:
+        """Return the same with the MD5 of each object's bytes."""
+        start = f"{reference}/{self._prefix}"
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._repository, Prefix=start)
+        return {
+            item["Key"].removeprefix(start): item["ETag"].strip('"')
+            for page in pages
+            for item in page.get("Contents", [])
+        }
 
     def _body(self, key: str) -> bytes:
         with self._s3.get_object(Bucket=self._repository, Key=key)["Body"] as body:

@@ -121,10 +121,10 @@ class Points:
     def _around_transactions(self) -> None:
         original = database._run_together
 
-        def run_together(connection: sqlite3.Connection, path: Path, jobs: list[Any]) -> None:
+        def run_together(connection: sqlite3.Connection, jobs: list[Any], *told: Any) -> None:
             name = _name(jobs[0].operation)  # which others share the transaction is a matter of chance
             self.passed(f"before BEGIN {name}")
-            original(_Watched(connection, self, name), path, jobs)  # type: ignore[arg-type]
+            original(_Watched(connection, self, name), jobs, *told)  # type: ignore[arg-type]
 
         database._run_together = run_together
 

@@ -21,7 +21,7 @@ import syncd.service.run
 from syncd.cli.app import main as syncd_main
 from tests.support.crash_points import Points
 from tests.support.daemon import STOP_S, Daemon, Dataset
-from tests.support.small_disk import enter_mounts
+from tests.support.rights import be_bound_by_modes, enter_mounts
 
 if TYPE_CHECKING:
     import signal
@@ -48,7 +48,7 @@ class ForkedDaemon(Daemon):
         dataset: Whose daemon it is; it is added to them.
         point: The passage at which it ends, see ``Points``; None: it does not.
         record: Where it names the points it passes; None: it has none, and ``point`` must be None.
-        user: Whose rights it has; None: those of the test.
+        bound: The modes of files bind it, even where the test is root's.
         mounts: Of which process it sees the mounts; None: those of the test.
     """
 
@@ -58,13 +58,13 @@ class ForkedDaemon(Daemon):
         *,
         point: str | None = None,
         record: Path | None = None,
-        user: int | None = None,
+        bound: bool = False,
         mounts: int | None = None,
     ) -> None:
         self.log_path, self._dataset = dataset.directory / f"daemon-{len(dataset.daemons)}.log", dataset
         self.log_path.touch()
         values = (point, record, dataset.arguments("run"), self.log_path, dataset.environment, dataset.directory)
-        self._forked = _forking.Process(target=_become, args=(*values, user, mounts))
+        self._forked = _forking.Process(target=_become, args=(*values, bound, mounts))
         self._forked.start()
         dataset.daemons.append(self)
 
@@ -108,7 +108,7 @@ def _become(
     log: Path,
     environment: dict[str, str],
     place: Path,
-    user: int | None,
+    bound: bool,
     mounts: int | None,
 ) -> None:
     """Give a forked process what a started one would have."""
@@ -121,10 +121,8 @@ def _become(
     with log.open("ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    if user is not None:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
+    if bound:
+        be_bound_by_modes()
     run(point, record, command, watched=record is not None)
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.support.watching import PATIENCE_SECONDS, Watched, sha256, watched
 
@@ -161,12 +162,13 @@ def on_disk(root: Path) -> dict[str, str]:
         for name in names:
             path = Path(directory, name)
             if name.endswith((".jpg", ".png")) and not path.is_symlink():
-                key = "images/" + os.path.relpath(path, root)  # noqa: PTH - a Path costs more than all the rest
+                key = "images/" + os.path.relpath(path, root)  # a Path would cost more than the rest
                 found[key] = sha256(path.read_bytes()).hex()
     return found
 
 
 async def _serve(root: Path, settings: dict[str, Any]) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with watched(root, **settings) as world:
@@ -183,7 +185,9 @@ async def _done(world: Watched, asked: dict[str, Any]) -> dict[str, Any]:
         case "write":
             Path(asked["path"]).write_text(asked["text"])
         case "run":
-            done = subprocess.run(asked["command"], capture_output=True, text=True, check=False)
+            done = await asyncio.to_thread(
+                subprocess.run, asked["command"], capture_output=True, text=True, check=False
+            )
             return {"code": done.returncode, "said": done.stderr}
         case "kill":
             _kill_reader(world)
@@ -203,6 +207,8 @@ def _looked(world: Watched, *, contents: bool) -> dict[str, Any]:
         "losses": world.source.event_losses,
         "watches": watcher is not None,
         "absences": sum(found.fingerprint is None for found in world.inventory.history),
+        "absent": sorted({found.key for found in world.inventory.history if found.fingerprint is None}),
+        "problems": world.inventory.codes(),
         "recorded": world.inventory.recorded,
         "contents": hexed(world.inventory.contents()) if contents else None,
     }

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import random
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from syncd.sources.settings import FolderSettings
 from tests.support.memory_inventory import MemoryInventory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from syncd.sources.base import LeftOut
 
@@ -101,3 +102,18 @@ async def watched(root: Path, inventory: MemoryInventory | None = None, **settin
         world.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await world.task
+
+
+@contextlib.contextmanager
+def in_threads(*functions: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run functions in threads of their own; each ends soon after its event is set, at the end."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=function, args=(stop,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

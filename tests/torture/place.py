@@ -140,7 +140,7 @@ class Place:
         return self._with_one_of(self.folders(), choice, act)
 
     def hide(self, choice: int) -> str:
-        """chmod 000."""
+        """Take away the right to read; who is root, as this test may be, still can."""
 
         def act(path: str) -> None:
             self.hidden[path] = (self.here / path).stat().st_mode

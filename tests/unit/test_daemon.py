@@ -11,6 +11,7 @@ import pytest
 
 from syncd.errors import NeedsPersonStoreError, TransientStoreError
 from syncd.journal import branch
+from syncd.store.memory_repository import MemoryObject
 from tests.support.world import World
 
 
@@ -209,3 +210,23 @@ async def test_a_caller_that_hangs_up_is_forgotten(world):
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert world.engine.requests.facts(world.now) == ()
+
+
+async def test_branches_that_answer_do_not_prove_that_what_failed_works_again(world):
+    """P8: else a failure would be said to be over and to begin anew at each attempt, and its pauses would not grow."""
+    await filled(world, a=b"a")
+    await world.settle()
+    key, theirs = "notes/a.txt", MemoryObject(content=b"x", etag="e", sha256=b"s" * 32, content_type="text/plain")
+    world.repository.stage("staging", key, theirs)
+    await filled(world, b=b"b")
+    for _ in range(30):
+        world.pass_time(70)
+        await world.turn()
+        if world.daemon.failure is not None and world.daemon.failure.facts.in_a_row > 2:
+            break
+    assert "notes/a.txt" in str(world.daemon.failure.error)
+    assert world.daemon.failure.facts.in_a_row > 2
+    world.repository.branches["staging"].staged.pop(key)
+    await world.settle()
+    assert world.daemon.failure is None
+    assert world.tree("main") == world.files

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.errors import TransientStoreError
+from syncd.errors import JournalError, TransientStoreError
 from syncd.ownership.lease import Lease, LeaseError
 from syncd.store.memory_lease import MemoryLease
 
@@ -168,3 +168,13 @@ async def test_a_claim_whose_answer_was_lost_is_ones_own(place):
     assert await place.lease("a").acquire() is False  # also after a kill
     with pytest.raises(LeaseError):
         await place.lease("b").acquire()
+
+
+async def test_a_state_directory_that_cannot_be_written_is_an_error_that_the_loop_gets_over(place):
+    """P4: as a full disk; what came up as it was ended the daemon."""
+    lease = place.lease("first")
+    (place.directory / "first" / "lease.new").mkdir()
+    with pytest.raises(JournalError, match=r"lease.json cannot be written"):
+        await lease.acquire()
+    (place.directory / "first" / "lease.new").rmdir()
+    await lease.acquire()

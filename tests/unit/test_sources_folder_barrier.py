@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from syncd.errors import JournalError, SourceUnavailableError
 from syncd.model import Observation, Signature
 from tests.support.memory_inventory import MemoryInventory
-from tests.support.watching import sha256, watched, write
+from tests.support.watching import in_threads, sha256, watched, write
 
 
 @pytest.fixture
@@ -26,20 +26,6 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     write(root / "keep.jpg", b"keep")
     return root
-
-
-@contextlib.contextmanager
-def in_threads(*functions: Callable[[threading.Event], None]) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=function, args=(stop,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def churn(root: Path, name: str, seed: int) -> Callable[[threading.Event], None]:
@@ -347,6 +333,25 @@ async def test_a_deletion_seen_while_the_file_s_reading_is_being_recorded_is_not
         inventory.in_look = finish_recording
         (root / "x.jpg").unlink()
         await world.until(lambda: inventory.in_look is None)
+
+        await world.barrier()
+        assert world.recorded == {"images/keep.jpg"}
+
+
+async def test_a_folder_moved_out_while_what_was_read_in_it_is_being_recorded_leaves_nothing(
+    root: Path, tmp_path: Path
+) -> None:
+    """The look at the folder's old place finds nothing known there yet, and must not be believed about what is read."""
+    inventory = SlowInventory()
+    async with watched(root, inventory) as world:
+        await world.barrier()
+        inventory.gate.clear()
+        write(root / "tree/deep/x.jpg")
+        await world.until(lambda: inventory.writing)
+        looks = inventory.calls["known_below"]
+        (root / "tree").rename(tmp_path / "tree")
+        await world.until(lambda: inventory.calls["known_below"] > looks and not world.source.health().busy)
+        inventory.gate.set()
 
         await world.barrier()
         assert world.recorded == {"images/keep.jpg"}

@@ -149,3 +149,39 @@ async def test_one_pass_over_a_missing_root_says_so(tmp_path: Path) -> None:
     world = make(tmp_path / "nothing", MemoryInventory())
     with pytest.raises(SourceUnavailableError, match="does not exist"):
         await world.source.scan_once(now() + timedelta(seconds=20))
+
+
+async def test_a_part_that_was_mounted_and_is_not_any_more_is_kept_until_its_place_is_removed(root: Path) -> None:
+    """P5, for a part of the folder; real mounts are in tests/torture/test_file_systems.py."""
+    write(root / "disk/a.jpg")
+    write(root / "disk/sub/b.jpg")
+    async with watched(root) as world:
+        assert await world.barrier() == []
+        before = world.recorded
+        world.source._mounted.add("disk/")  # as if something had been mounted there
+
+        shutil.rmtree(root / "disk/sub")
+        (root / "disk/a.jpg").unlink()
+        (root / "d/1.jpg").unlink()
+        left_out = await world.barrier()
+        assert [found.path for found in left_out] == ["disk"]
+        assert "Mount it again" in left_out[0].reason
+        assert world.recorded == before - {"images/d/1.jpg"}
+        world.source.request_rescan()
+        await world.barrier()
+        assert world.recorded == before - {"images/d/1.jpg"}
+        assert world.inventory.codes() == {"disk": "unreadable"}
+
+        (root / "disk").rmdir()
+        assert await world.barrier() == []
+        assert world.inventory.contents() == world.on_disk()
+        assert world.inventory.codes() == {}
+
+
+async def test_a_watcher_without_a_place_for_cookies_is_not_taken_for_dead(root: Path) -> None:
+    async with watched(root, cookie_dir=None, probe_seconds=0.01) as world:
+        await world.until(lambda: world.source.health().complete)
+        for number in range(5):
+            write(root / f"d/new-{number}.jpg")
+            await world.until(lambda number=number: f"images/d/new-{number}.jpg" in world.recorded)  # type: ignore[misc]
+        assert world.source.event_losses == 0

@@ -9,12 +9,14 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent
 
 from syncd.sources.hints import Hints
 from syncd.sources.watch_map import Placed, WatchMap
@@ -143,6 +145,35 @@ async def test_the_root_s_own_end_is_told(watch: Watch, tmp_path: Path) -> None:
     watch.root.rename(tmp_path / "elsewhere")
     assert await watch.watcher.cookie(10)
     assert watch.hints.take().check_root
+
+
+async def test_after_a_root_was_deleted_everything_must_be_listed_also_if_there_is_one_again(watch: Watch) -> None:
+    """It may have the inode of the former one, so that a look at it tells nothing; its watch is gone all the same."""
+    watch.root.rmdir()
+    watch.root.mkdir()
+    assert await watch.watcher.cookie(10)
+    taken = watch.hints.take()
+    assert (taken.check_root, taken.rescan) == (True, "the folder was deleted")
+
+
+async def test_an_overflow_is_one_loss(watch: Watch) -> None:
+    told: list[str] = []
+    watch.hints.lost = told.append  # type: ignore[method-assign]
+    watch.watcher._inotify.handle_event(InotifyEvent(-1, InotifyConstants.IN_Q_OVERFLOW, 0, b""))
+    assert told == ["the kernel's queue of events overflowed"]
+
+
+async def test_a_dead_reader_is_not_waited_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("the thread ends here")
+
+    watch.watcher._inotify.handle_event = fail
+    write(watch.root / "a.jpg")
+    await asyncio.to_thread(watch.watcher._inotify.join, 10)
+    async with asyncio.timeout(5):
+        assert not await watch.watcher.cookie(60)
 
 
 async def test_one_wake_up_for_many_events(watch: Watch) -> None:

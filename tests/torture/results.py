@@ -1,0 +1,64 @@
+"""What was tried and found, as a page: ``python -m tests.torture.results FIGURES.jsonl > tests/RESULTS.md``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import syncd
+from syncd.embedded.binary import find_or_build, version_of
+
+INTRODUCTION = """\
+# What was tried
+
+`make torture` does to syncd whatever can be done to it, as often as the table says, and writes this page. A line is
+there only if its test passed; the figures are what the test measured or counted. `SYNCD_TEST_SEED` repeats a course of
+events, `make torture SCALE=0.1` takes a tenth of each.
+"""
+
+
+def machine() -> list[tuple[str, str]]:
+    """Return what the figures depend on; nothing that tells whose machine it is."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return [
+        ("Date", f"{datetime.now(tz=UTC):%Y-%m-%d}"),
+        ("Machine", f"{len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, {platform.machine()}"),
+        ("Kernel", f"{platform.system()} {platform.release()}"),
+        ("Python", platform.python_version()),
+        ("SQLite", sqlite3.sqlite_version),
+        ("lakeFS", version_of(find_or_build("lakefs")) or "not known"),
+        ("syncd", syncd.__version__),
+    ]
+
+
+def page(lines: list[dict[str, Any]]) -> str:
+    """Return the page as Markdown."""
+    about = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in machine())]
+    table = ["| Tried | N | Found | Seconds | Seed | Test |", "|---|---:|---|---:|---:|---|", *map(_row, lines)]
+    return "\n".join([INTRODUCTION, *about, "", *table, ""])
+
+
+def _row(line: dict[str, Any]) -> str:
+    found = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in line["found"].items())
+    test = line["test"].rpartition("tests/")[2].replace("|", "/")
+    cells = (line["what"], _number(line["n"]), found, f"{line['seconds']:g}", str(line["seed"]), f"`{test}`")
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def main() -> None:
+    lines = [json.loads(line) for path in sys.argv[1:] for line in Path(path).read_text().splitlines()]
+    sys.stdout.write(page(lines))
+
+
+if __name__ == "__main__":
+    main()
