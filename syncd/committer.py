@@ -122,8 +122,9 @@ class Committer:
     async def _merge(self, opened: OpenSnapshot, *, resumed: bool) -> None:
         commit = await self._find_merge(opened) if resumed else None
         if commit is None:
+            source = opened.staging_commit or self._staging  # the commit: the branch may have another one by now
             try:
-                commit = await self._versions.merge(self._staging, self._publish, opened.message, opened.metadata)
+                commit = await self._versions.merge(source, self._publish, opened.message, opened.metadata)
             except NothingToCommitError:  # someone merged the staging branch by hand: that is it
                 commit = await self._find_merge(opened) or await self._versions.head(self._publish)
             except ConflictStoreError as error:

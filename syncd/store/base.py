@@ -150,7 +150,7 @@ class VersionStore(Protocol):
         """
 
     async def merge(self, source: str, into: str, message: str, metadata: Mapping[str, str]) -> Commit:
-        """Merge the head of one branch into another; return the merge commit.
+        """Merge a commit, or the head of a branch, into a branch; return the merge commit.
 
         Raises:
             NothingToCommitError: The destination holds it already.

@@ -144,6 +144,19 @@ async def test_uncommitted_changes_are_told_apart(stores: Stores) -> None:
     assert await stores.changes() == [("added", "a-added"), ("changed", "b-changed"), ("removed", "c-removed")]
 
 
+async def test_a_merge_of_a_commit_publishes_that_and_nothing_later(stores: Stores) -> None:
+    """P9: what someone else commits in between is not published with it."""
+    await stores.put("images/1.jpg", b"one")
+    commit_id = await stores.commit()
+    await stores.put("notes/theirs.txt", b"theirs")
+    await stores.commit()
+
+    made = await stores.versions.merge(commit_id, "main", "publish", {})
+
+    assert await stores.keys("main") == ["images/1.jpg"]
+    assert commit_id in made.parents
+
+
 async def test_a_merge_publishes_the_head_and_leaves_what_is_staged(stores: Stores) -> None:
     """P9: the publish branch changes by a merge alone."""
     main = await stores.versions.head("main")

@@ -164,6 +164,21 @@ async def test_what_someone_else_committed_is_published_once_a_person_has_agreed
     assert (await desk.journal.standing(count_up_to=9)).uncommitted == 0
 
 
+async def test_what_someone_commits_before_the_merge_is_not_published_with_it(desk):
+    """P9: the snapshot is the commit that was checked, and not whatever the branch has become."""
+    await desk.stage(a=b"a")
+    desk.versions.fail_next("merge", TransientStoreError("reset"))
+    with pytest.raises(TransientStoreError):
+        await desk.publish()
+    theirs = desk.repository.tree("staging")["images/a.png"]
+    desk.repository.stage("staging", "notes/theirs.txt", theirs)
+    desk.repository.commit("staging", "theirs", {})
+    snapshot = await desk.committer.resume()
+    assert desk.repository.tree(snapshot.tag).keys() == {"images/a.png"}
+    with pytest.raises(BranchChangedError, match="theirs"):
+        await desk.prepare()
+
+
 async def test_a_taken_name_is_left_alone_and_another_is_used(desk):
     """P6: a tag never moves."""
     before = desk.repository.head("main").id
