@@ -106,7 +106,13 @@ class StagingBranch:
             StaleStoreError: It is another, and may be: what it holds has to be read.
         """
         known = await self._journal.read(branch.head)
-        if known is not None and (found := await self._versions.head_id(self._staging)) != known:
+        if known is None:
+            return
+        try:
+            found = await self._versions.head_id(self._staging)
+        except NotFoundStoreError as error:  # what that means is found out where places are looked at
+            raise StaleStoreError(error.fact, cause=error.cause, next_step=error.next_step) from error
+        if found != known:
             await self._require(known, found)
 
     async def require_parent(self, commit: Commit) -> None:
