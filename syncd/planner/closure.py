@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.model import PendingChange
-    from syncd.planner.facts import ClosureFacts, Facts, Policies
+    from syncd.planner.facts import Facts, Policies
 
 
 def check_needed(facts: Facts, policies: Policies, now: datetime, *, more_to_stage: bool) -> bool:
@@ -39,13 +39,18 @@ def why_held(facts: Facts, policies: Policies) -> str:
     """
     if not policies.checks_closure or facts.closure is None or not facts.uncommitted:
         return ""
-    return "" if _checked_next(facts, facts.closure) else facts.closure.held
+    return "" if _checked_next(facts) else facts.closure.held
 
 
-def _checked_next(facts: Facts, checked: ClosureFacts) -> bool:
+def staged_since(facts: Facts) -> bool:
+    """Return whether more was staged since rows and images were compared: they may fit by now."""
+    return facts.closure is not None and facts.closure.staged_at != facts.staged_at
+
+
+def _checked_next(facts: Facts) -> bool:
     """Return whether more was staged since a check, and all is staged: :func:`check_needed` asks for the next one."""
     unstaged = facts.due_puts or facts.due_deletes or facts.tables_under_way or facts.uncertain
-    return checked.staged_at != facts.staged_at and not unstaged
+    return staged_since(facts) and not unstaged
 
 
 def images_stay(facts: Facts, now: datetime) -> bool:
@@ -69,8 +74,7 @@ def images_wait(changes: Sequence[PendingChange], facts: Facts, now: datetime) -
 
     Nothing else may ever be due that would have rows and images compared: a trigger waits for what is unstaged.
     """
-    compared_before = facts.closure is not None and facts.closure.staged_at != facts.staged_at
-    return compared_before and len(stageable(changes, facts, now)) < len(changes)
+    return staged_since(facts) and len(stageable(changes, facts, now)) < len(changes)
 
 
 def overdue(facts: Facts, policies: Policies, now: datetime) -> str:
@@ -78,15 +82,15 @@ def overdue(facts: Facts, policies: Policies, now: datetime) -> str:
 
     A call that waits is not refused for what was found before it: the missing half may have come since.
     """
-    if facts.closure is None or now < facts.closure.alert_at or _mending(facts, facts.closure):
+    if facts.closure is None or now < facts.closure.alert_at or _mending(facts):
         return ""
     return why_held(facts, policies)
 
 
-def _mending(facts: Facts, checked: ClosureFacts) -> bool:
+def _mending(facts: Facts) -> bool:
     """Return whether a call waits for something that the newest check has not seen."""
     if not facts.requests:
         return False
     newest = max(request.revision for request in facts.requests)
     on_its_way = any(change.revision <= newest for change in (*facts.due_puts, *facts.due_deletes))
-    return on_its_way or bool(facts.tables_under_way) or checked.staged_at != facts.staged_at
+    return on_its_way or bool(facts.tables_under_way) or staged_since(facts)

@@ -155,14 +155,9 @@ class _Situation:
     def _unpaired(self) -> str:
         return closure.why_held(self.facts, self.policies)
 
-    @property
-    def _compared_before(self) -> bool:
-        """Return whether more was staged since rows and images were compared: they may fit by now."""
-        return self.facts.closure is not None and self.facts.closure.staged_at != self.facts.staged_at
-
     def _moments(self, due: commit_policy.Due | None) -> Iterator[datetime | None]:
         """Yield when something may be decided anew by the passing of time alone."""
-        if not self._unpaired or self._compared_before:
+        if not self._unpaired or closure.staged_since(self.facts):
             yield due.at if due is not None else None
         elif self.facts.closure is not None and self.facts.closure.alert_at > self.now:
             yield self.facts.closure.alert_at

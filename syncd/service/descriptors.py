@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
+from pathlib import Path
 
 import structlog
 
@@ -29,7 +29,8 @@ def allowed(wanted: int) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return wanted
-    in_use = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else RESERVE  # noqa: PTH112, PTH208
+    open_now = Path("/proc/self/fd")
+    in_use = len(list(open_now.iterdir())) if open_now.is_dir() else RESERVE
     found = (hard - in_use - RESERVE) // EACH
     if found < 1:
         raise TooFewDescriptorsError(
