@@ -206,6 +206,7 @@ class Absences:
     """Images that are gone from the source while the newest snapshot holds them, and that nobody agreed on."""
 
     gone: int = 0
+    waiting: int = 0  # of them, those still on the staging branch
     recent: int = 0  # deleted by the snapshots of the last hour; while held, at least as many as when it began
     images: int = 0  # in the newest snapshot
     held: bool = False  # their deletion waits for a person

@@ -26,14 +26,18 @@ WINDOW = timedelta(hours=1)  # deletions committed within it count as well: a la
 
 _IS_GONE = f"seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0 AND {is_image()}"
 _GONE = f"FROM entry INDEXED BY entry_gone WHERE {_IS_GONE}"
+_WAITING = f"{_GONE} AND staged_sha256 IS NOT NULL"  # a few may be on their way before it is clear how many go
 
 # What was moved: the same content waits to be published under another name.
 _AGREE_MOVED = f"""
-UPDATE entry INDEXED BY entry_gone SET agreed = 1 WHERE {_IS_GONE} AND committed_sha256 IN (
+UPDATE entry INDEXED BY entry_gone SET agreed = 2 WHERE {_IS_GONE} AND committed_sha256 IN (
     SELECT wanted_sha256 FROM entry INDEXED BY entry_waiting
     WHERE waiting_since IS NOT NULL AND committed_sha256 IS NULL AND wanted_sha256 IS NOT NULL
 )
 """  # noqa: S608 - a constant
+
+# The content is no longer there under that name either.
+_MOVED_NO_MORE = "UPDATE entry INDEXED BY entry_moved SET agreed = 0 WHERE agreed = 2 AND committed_sha256 = ?"
 
 _KEEP = """
 UPDATE entry SET kept = 1, unstaged_since = NULL, waiting_since = NULL, attempts = 0, not_before = 0, changing = 0
@@ -44,17 +48,23 @@ _AGREE = "UPDATE entry SET agreed = 1 WHERE directory = ? AND name = ? AND seen_
 
 def absences(connection: sqlite3.Connection, now: datetime) -> Absences:
     """Return how many images are gone, and what is known of a hold; costs what is gone."""
-    (gone,) = connection.execute(f"SELECT count(*) {_GONE}").fetchone()
+    gone, waiting = connection.execute(f"SELECT count(*), count(staged_sha256) {_GONE}").fetchone()
     (images,) = connection.execute("SELECT committed_images FROM state").fetchone()
     (recent,) = connection.execute(
         "SELECT coalesce(sum(images), 0) FROM deletion WHERE at > ?", (to_seconds(now - WINDOW),)
     ).fetchone()
     trip = connection.execute("SELECT recent, revision, judged_at FROM guard_trip").fetchone()
     if trip is None:
-        return Absences(gone=gone, recent=recent, images=images)
+        return Absences(gone=gone, waiting=waiting, recent=recent, images=images)
     then, revision, judged_at = trip
     return Absences(
-        gone=gone, recent=max(recent, then), images=images, held=True, judged_at=to_time(judged_at), revision=revision
+        gone=gone,
+        waiting=waiting,
+        recent=max(recent, then),
+        images=images,
+        held=True,
+        judged_at=to_time(judged_at),
+        revision=revision,
     )
 
 
@@ -75,6 +85,11 @@ def judge(connection: sqlite3.Connection, now: datetime, limits: DeletionLimits)
         (found.recent, to_seconds(now)),
     )
     return True
+
+
+def left(connection: sqlite3.Connection, sha256: bytes) -> None:
+    """A name does not hold this content any more: what seemed to have been moved there may be gone after all."""
+    connection.execute(_MOVED_NO_MORE, (sha256,))
 
 
 def count_commit(connection: sqlite3.Connection, at: datetime) -> None:
@@ -100,8 +115,8 @@ def gone(connection: sqlite3.Connection, limit: int) -> Gone | None:
     revision, live, images = connection.execute("SELECT revision, live_images, committed_images FROM state").fetchone()
     if live and connection.execute("SELECT 1 FROM guard_trip").fetchone() is None:
         return None
-    (count,) = connection.execute(f"SELECT count(*) {_GONE}").fetchone()
-    paths = connection.execute(f"SELECT directory || name {_GONE} ORDER BY directory, name LIMIT ?", (limit,))
+    (count,) = connection.execute(f"SELECT count(*) {_WAITING}").fetchone()
+    paths = connection.execute(f"SELECT directory || name {_WAITING} ORDER BY directory, name LIMIT ?", (limit,))
     shown = tuple(key.removeprefix(IMAGES) for (key,) in paths)
     return Gone(revision=revision, count=count, images=images, paths=shown) if count else None
 
@@ -117,9 +132,9 @@ def answer(
         chosen: Asked of each path below the folder.
         keep: They stay published, rather than go. Only of those that are still on the staging branch.
     """
-    keys = [key for (key,) in connection.execute(f"SELECT directory || name {_GONE} AND revision <= ?", (revision,))]
+    keys = [key for (key,) in connection.execute(f"SELECT directory || name {_WAITING} AND revision <= ?", (revision,))]
     taken = [split_key(key) for key in keys if chosen(key.removeprefix(IMAGES))]
     done = connection.executemany(_KEEP if keep else _AGREE, taken).rowcount if taken else 0
-    if connection.execute(f"SELECT 1 {_GONE} LIMIT 1").fetchone() is None:
+    if connection.execute(f"SELECT 1 {_WAITING} LIMIT 1").fetchone() is None:
         connection.execute("DELETE FROM guard_trip")
     return done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.journal import exclusion, problems
+from syncd.journal import absence, exclusion, problems
 from syncd.journal.rows import to_seconds
 from syncd.model import IMAGES, Signature, source_of, split_key
 
@@ -69,6 +69,8 @@ def record(connection: sqlite3.Connection, observations: Sequence[Observation]) 
             newest = max(newest or 0.0, to_seconds(observation.observed_at))
             if observation.key.startswith(IMAGES):
                 live += (after is not None) - (before is not None)
+                if before is not None:
+                    absence.left(connection, before)
         withheld = after is not None and exclusion.withholds(connection, observation.key, excluding)
         _write(connection, observation, revision, withheld=withheld)
     connection.execute(

@@ -80,7 +80,7 @@ CREATE TABLE entry (
     not_before REAL NOT NULL DEFAULT 0,                   -- not offered again before this time
     changing INTEGER NOT NULL DEFAULT 0 CHECK (changing IN (0, 1)),  -- it changed while it was sent
     withheld INTEGER NOT NULL DEFAULT 0 CHECK (withheld IN (0, 1)),  -- an image that is there, and is not to be staged
-    agreed INTEGER NOT NULL DEFAULT 0 CHECK (agreed IN (0, 1)),      -- its deletion may go ahead, whatever is held
+    agreed INTEGER NOT NULL DEFAULT 0 CHECK (agreed IN (0, 1, 2)),   -- its deletion may go ahead; 2: as it was moved
     kept INTEGER NOT NULL DEFAULT 0 CHECK (kept IN (0, 1)),          -- it stays published, though the source lost it
     -- What the staging branch is to hold.
     wanted_sha256 BLOB AS (CASE WHEN kept THEN staged_sha256 WHEN withheld THEN NULL ELSE seen_sha256 END),
@@ -103,6 +103,7 @@ CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
 CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
 CREATE INDEX entry_gone ON entry (directory, name)
 WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0;
+CREATE INDEX entry_moved ON entry (committed_sha256) WHERE agreed = 2;
 CREATE INDEX entry_withheld ON entry (directory, name) WHERE withheld = 1;
 
 -- What is due of tables, apart from the million images that may be due, too.

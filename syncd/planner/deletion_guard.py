@@ -102,6 +102,6 @@ def _too_many(facts: Facts) -> str:
     gone, before = found.gone + found.recent, found.images + found.recent
     percent = f" ({100 * gone / before:.0f} %)" if before else ""
     return (
-        f"{gone:,} of {before:,} images are gone from the source{percent}: {found.gone:,} deletions wait. If that is"
+        f"{gone:,} of {before:,} images are gone from the source{percent}: {found.waiting:,} deletions wait. If that is"
         " intended: syncd approve. If not, put the images back, or keep them published with syncd approve --discard"
     )

@@ -191,6 +191,17 @@ def test_a_folder_that_was_renamed_is_no_deletion(folder):
     assert folder.seen().recent == 0
 
 
+def test_what_was_moved_and_then_deleted_is_a_deletion(folder: Folder):
+    """Else a folder could be emptied past the guard by renaming it first."""
+    folder.go(*range(60))
+    folder.come(*range(60), prefix="moved-")
+    assert not folder.judge()
+    observations.record(folder.connection, [absent(f"images/moved-{number}.png") for number in range(50)])
+    observations.record(folder.connection, [present(f"images/moved-{number}.png", b"new") for number in range(50, 60)])
+    assert folder.seen().gone == 60
+    assert folder.judge()
+
+
 def test_all_that_there_was_can_be_agreed_on():
     """Also fewer than a percentage counts from."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
@@ -201,3 +212,18 @@ def test_all_that_there_was_can_be_agreed_on():
         assert shown.paths == ("0.png", "1.png", "2.png")
         assert absence.answer(connection, shown.revision) == 3
         assert all(change.agreed for change in staging.due(connection, few.now, 10)[1])
+
+
+def test_what_is_on_its_way_already_does_not_wait(folder: Folder):
+    """The first few of a large deletion are staged before it is clear how large it is."""
+    folder.go(1, 2)
+    folder.stage()
+    folder.go(*range(10, 40))
+    assert folder.judge()
+    assert (folder.seen().gone, folder.seen().waiting) == (32, 30)
+    shown = absence.gone(folder.connection, limit=1)
+    assert (shown.count, shown.images, shown.paths) == (30, 100, ("10.png",))
+    assert absence.answer(folder.connection, shown.revision) == 30
+    assert not folder.seen().held
+    folder.commit()
+    assert folder.published() == {0, *range(3, 10), *range(40, 100)}

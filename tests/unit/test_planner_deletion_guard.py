@@ -9,7 +9,7 @@ from syncd.planner.decide import decide
 from syncd.planner.facts import JudgeDeletions, RequestFacts, SourceFacts, Stage
 from tests.support.planning import IMAGES, NOW, ago, delete, facts, policies, put, seconds
 
-MANY = Absences(gone=60, images=100)
+MANY = Absences(gone=60, waiting=60, images=100)
 HELD = replace(MANY, held=True, judged_at=ago(1), revision=7)
 
 
