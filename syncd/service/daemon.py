@@ -160,6 +160,7 @@ class Daemon:
             ),
             error,
         )
+        self.live.next_decision_at = retry_at(self.failure.facts)
         if in_a_row == 1:
             log.warning("failing", error=str(error))
         else:
