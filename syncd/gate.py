@@ -80,6 +80,11 @@ class Gate:
         for name in self._others:
             await self._withdraw(closure.key_of(name))
 
+    def set_back(self, now: datetime) -> None:
+        """Go by a clock that was set back; what was found is to be found again, at times of that clock."""
+        self.facts = None
+        self._unfit_since = {name: min(since, now) for name, since in self._unfit_since.items()}
+
     async def check(self, staged_at: int) -> None:
         """Compare what is staged; nothing may be staged meanwhile.
 

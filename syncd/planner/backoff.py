@@ -15,8 +15,12 @@ LONGEST = timedelta(seconds=60)
 PERSON = timedelta(seconds=10)  # first pause where only a person can help: a probe, not an attack
 
 
-def retry_at(failure: FailureFacts) -> datetime:
+def retry_at(failure: FailureFacts, *, called: bool = False) -> datetime:
     """Return when the next attempt may be made.
+
+    Args:
+        failure: The newest.
+        called: Someone called for a snapshot after it. They may have seen to its cause: no further pause.
 
     The pause doubles with each failure in a row, from half a second to a minute, and is drawn between half and
     all of that, so that many daemons do not come back at the same instant. What the server asked for
@@ -27,6 +31,8 @@ def retry_at(failure: FailureFacts) -> datetime:
     first = PERSON if failure.needs_person else FIRST
     doublings = min(failure.in_a_row - 1, 10)  # beyond that LONGEST rules anyway
     pause = min(first * (1 << doublings), LONGEST) * (0.5 + failure.jitter / 2)
+    if called:
+        pause = min(pause, FIRST)
     return failure.last_at + max(pause, failure.retry_after or timedelta(0))
 
 

@@ -42,8 +42,10 @@ def decide(facts: Facts, policies: Policies, now: datetime) -> Plan:
     The order of precedence is the order of the lines below: leave a failing store alone; know the branches;
     finish what was begun; publish when due; stage what is due; otherwise wait.
     """
-    if facts.failure is not None and now < (again := backoff.retry_at(facts.failure)):
-        return Plan(actions=(), wake_at=again, hold="", why="lakeFS failed; trying again after a pause")
+    if (failure := facts.failure) is not None:
+        called = any(request.id > failure.last_request for request in facts.requests)
+        if now < (again := backoff.retry_at(failure, called=called)):
+            return Plan(actions=(), wake_at=again, hold="", why="lakeFS failed; trying again after a pause")
     if not facts.prepared:
         return _only(Prepare(reason="repository and branches are not known to exist"))
     if facts.open_snapshot:

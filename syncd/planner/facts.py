@@ -44,6 +44,7 @@ class FailureFacts:
     needs_person: bool  # no retry helps by itself; it is still tried now and then
     retry_after: timedelta | None  # what the server asked for
     jitter: float  # 0 to 1, drawn once for each failure
+    last_request: int = 0  # the newest call when that was begun, by its id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
@@ -38,6 +38,7 @@ from syncd.planner.facts import (
     Resume,
     Stage,
 )
+from syncd.service.clock_watch import ClockWatch
 from syncd.service.facts import gather
 from syncd.service.live import Activity, Live
 from syncd.service.waiting import wait_for
@@ -67,6 +68,7 @@ class Daemon:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._stopping = asyncio.Event()
         self._prepared = False
+        self._clock_watch = ClockWatch(engine.clock, engine.monotonic)
         self.live = Live(since=engine.clock())
         self.failure: Failure | None = None
 
@@ -95,20 +97,24 @@ class Daemon:
     async def _turn(self) -> Plan | None:
         self._engine.wake.clear()
         self._engine.journal.recorded.clear()
+        last_request = self._engine.requests.newest()
         try:
+            if by := self._clock_watch.set_by():
+                await self._clock_was_set(by)
             now = self._engine.clock()
             failure = self.failure.facts if self.failure else None
             facts = await gather(self._engine, now, prepared=self._prepared, failure=failure)
             plan = decide(facts, self._engine.policies, now)
             self.live.planned(plan)
             if self.failure is not None:
-                self._engine.requests.failed(self.failure.error, needs_person=self.failure.facts.needs_person)
+                in_vain_up_to = self.failure.facts.last_request if self.failure.facts.needs_person else 0
+                self._engine.requests.failed(self.failure.error, in_vain_up_to=in_vain_up_to)
             for action in plan.actions:
                 await self._perform(action)
         except JournalBrokenError:
             raise  # this process must not go on; the next start examines the journal
         except (StoreError, JournalError) as error:
-            self._failed(error)
+            self._failed(error, last_request)
             return None
         if self.failure is not None and _proves_more_than_that_it_answers(plan, self.failure.facts, now):
             self._worked()
@@ -145,7 +151,16 @@ class Daemon:
             case _:
                 assert_never(action)
 
-    def _failed(self, error: StoreError | JournalError) -> None:
+    async def _clock_was_set(self, by: timedelta) -> None:
+        log.warning("clock_was_set", by_s=round(by.total_seconds(), 1))
+        if by > timedelta(0):
+            return  # what waits is due earlier
+        now = self._engine.clock()
+        if self.failure is not None:
+            self.failure.facts = replace(self.failure.facts, last_at=min(self.failure.facts.last_at, now))
+        await self._engine.clock_was_set_back(now)
+
+    def _failed(self, error: StoreError | JournalError, last_request: int) -> None:
         now = self._engine.clock()
         in_a_row = self.failure.facts.in_a_row + 1 if self.failure else 1
         needs_person = isinstance(error, NeedsPersonStoreError | NotFoundStoreError)
@@ -157,6 +172,7 @@ class Daemon:
                 needs_person=needs_person,
                 retry_after=_asked_pause(error),
                 jitter=self._rng.random(),
+                last_request=last_request,
             ),
             error,
         )

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from syncd import __version__
 from syncd.committer import Committer
-from syncd.journal import Journal, closure, staging, tables
+from syncd.journal import Journal, closure, moments, staging, tables
 from syncd.ownership.lease import Lease
 from syncd.ownership.leased_objects import LeasedObjects
 from syncd.ownership.preparation import Preparation
@@ -56,6 +56,7 @@ class Engine:
     """Everything one dataset needs, open and ready."""
 
     clock: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
     policies: Policies
     journal: Journal
     sources: Sequence[Source]
@@ -86,6 +87,13 @@ class Engine:
         if self.schedule is not None:
             self.schedule.passed(self.clock())
 
+    async def clock_was_set_back(self, now: datetime) -> None:
+        """Let nothing wait for a time that was already."""
+        if self.schedule is not None:
+            self.schedule.set_back((await self.journal.standing(count_up_to=1)).last_snapshot_at, now)
+        await self.journal.write(moments.not_after, now)
+        self.gate.set_back(now)
+
 
 @asynccontextmanager
 async def open_engine(
@@ -107,6 +115,7 @@ async def open_engine(
         journal = await stack.enter_async_context(Journal(state_dir))
         lakefs = await stack.enter_async_context(open_lakefs(settings))
         sources = make_sources(settings, journal, clock)
+        await journal.write(moments.not_after, clock())
         await journal.write(tables.forget, [table.name for table in settings.tables])
         await journal.write(closure.configure, excluding_tables(settings))
         engine = _assemble(settings, journal, lakefs, sources, clock, progress)
@@ -191,7 +200,7 @@ def _assemble(
             clock=clock,
             may_write=lease.check,
         ),
-        requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock),
+        requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock, monotonic=time.monotonic),
         schedule=_schedule(settings, clock()),
         wake=wake,
         target={"repository": place.repository, "endpoint": lakefs.endpoint, "root": str(settings.source.root)},

@@ -20,7 +20,7 @@ COUNT_UP_TO = 1_000_000  # where snapshot.max_changes is off, nobody needs the e
 async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: FailureFacts | None) -> Facts:
     """Return the facts at this time; costs one read of the journal, a handful of index look-ups."""
     # The calls first: what a call asked for is in the journal before the call is, so that it is in what is read next.
-    requests = engine.requests.facts(now)
+    requests = engine.requests.facts()
     journal, policies = engine.journal, engine.policies
     look = await journal.read(
         look_for_plan, now, limit=policies.batch_objects, count_up_to=policies.max_changes or COUNT_UP_TO

@@ -33,7 +33,7 @@ class SnapshotAnswer:
 class _Request:
     facts: RequestFacts
     future: asyncio.Future[SnapshotAnswer]
-    deadline: datetime
+    deadline_s: float  # monotonic
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -47,8 +47,19 @@ class SnapshotRequests:
         journal: Journal,
         wake: asyncio.Event,
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
     ) -> None:
-        self._sources, self._journal, self._wake, self._clock = sources, journal, wake, clock
+        """Keep what is needed.
+
+        Args:
+            sources: Asked for their barriers.
+            journal: Tells up to which observation a call waits.
+            wake: Set for the loop when there is a new call.
+            clock: The time now, in UTC, for the sources.
+            monotonic: Seconds, for the patience of callers: no clock that is set ends or prolongs it.
+        """
+        self._sources, self._journal, self._wake = sources, journal, wake
+        self._clock, self._monotonic = clock, monotonic
         self._ids = itertools.count(1)
         self._open: dict[int, _Request] = {}
 
@@ -64,11 +75,11 @@ class SnapshotRequests:
             SourceUnavailableError: A source cannot be read.
             StoreError: lakeFS still failed when the time ran out.
         """
-        deadline = self._clock() + patience
-        left_out = await self._barrier(deadline, once=once)
+        deadline_s = self._monotonic() + patience.total_seconds()
+        left_out = await self._barrier(self._clock() + patience, once=once)
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(id=next(self._ids), revision=standing.revision, allow_held=allow_held)
-        request = _Request(facts, asyncio.get_running_loop().create_future(), deadline, left_out)
+        request = _Request(facts, asyncio.get_running_loop().create_future(), deadline_s, left_out)
         self._open[facts.id] = request
         self._wake.set()
         try:
@@ -89,10 +100,15 @@ class SnapshotRequests:
             await asyncio.gather(*calls, return_exceptions=True)
         return [left_out for answer in answers for left_out in answer]
 
-    def facts(self, now: datetime) -> tuple[RequestFacts, ...]:
+    def facts(self) -> tuple[RequestFacts, ...]:
         """Return the calls whose barrier has passed."""
+        now_s = self._monotonic()
         waiting = [request for request in self._open.values() if not request.future.done()]
-        return tuple(replace(request.facts, expired=now >= request.deadline) for request in waiting)
+        return tuple(replace(request.facts, expired=now_s >= request.deadline_s) for request in waiting)
+
+    def newest(self) -> int:
+        """Return the id of the newest call; 0: there is none."""
+        return max(self._open, default=0)
 
     def revision_of(self, request_id: int) -> int | None:
         """Return up to which observation a call waits; None if it has gone away."""
@@ -106,14 +122,15 @@ class SnapshotRequests:
             left_out = (*request.left_out, *refused)
             request.future.set_result(SnapshotAnswer(snapshot=snapshot, left_out=left_out, held=held))
 
-    def failed(self, error: SyncdError, *, needs_person: bool) -> None:
-        """Tell those whose time has run out, or all if waiting does not help, that lakeFS fails."""
-        now = self._clock()
+    def failed(self, error: SyncdError, *, in_vain_up_to: int) -> None:
+        """Tell those whose time has run out, and those up to this id, which wait in vain, that lakeFS fails."""
+        now_s = self._monotonic()
         for request in self._open.values():
-            if not request.future.done() and (needs_person or now >= request.deadline):
+            in_vain = request.facts.id <= in_vain_up_to
+            if not request.future.done() and (in_vain or now_s >= request.deadline_s):
                 request.future.set_exception(error)
 
-    def next_deadline(self) -> datetime | None:
-        """Return when the next call runs out of time; those whose time has run out need no waking."""
-        now = self._clock()
-        return min((r.deadline for r in self._open.values() if r.deadline > now), default=None)
+    def next_deadline_in_s(self) -> float | None:
+        """Return in how long the next call runs out of time; those whose time has run out need no waking."""
+        now_s = self._monotonic()
+        return min((r.deadline_s - now_s for r in self._open.values() if r.deadline_s > now_s), default=None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cronsim import CronSim
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
+
+
+MOST_BELIEVED = timedelta(hours=1)  # so far a clock is set back by someone who corrects it, or by a wrong time zone
 
 
 class Schedule:
@@ -31,6 +34,12 @@ class Schedule:
             since = max(since, self._passed_at)
         moment = next(CronSim(self._expression, since.astimezone(self._zone)), None)
         return None if moment is None else moment.astimezone(UTC)
+
+    def set_back(self, last_snapshot_at: datetime | None, now: datetime) -> None:
+        """Go by a clock that was set back: what was dealt with comes once, unless that is too far ahead to be true."""
+        dealt_with = max(at for at in (last_snapshot_at, self._passed_at, self._started_at) if at is not None)
+        self._passed_at = dealt_with if dealt_with - now <= MOST_BELIEVED else now
+        self._started_at = min(self._started_at, now)
 
     def passed(self, at: datetime) -> None:
         """There was nothing to commit up to this time."""

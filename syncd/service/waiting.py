@@ -24,9 +24,9 @@ async def wait_for(engine: Engine, plan: Plan, stopping: asyncio.Event) -> None:
 
 
 def _timeout_s(engine: Engine, plan: Plan) -> float:
-    now = engine.clock()
-    moments = [moment for moment in (plan.wake_at, engine.requests.next_deadline()) if moment is not None]
-    ahead = [span for moment in moments if (span := (moment - now).total_seconds()) > 0]
+    wake_in_s = None if plan.wake_at is None else (plan.wake_at - engine.clock()).total_seconds()
+    moments = [in_s for in_s in (wake_in_s, engine.requests.next_deadline_in_s()) if in_s is not None]
+    ahead = [in_s for in_s in moments if in_s > 0]
     until_next = min(ahead, default=LONGEST_S)
     healths = [source.health() for source in engine.sources]
     restless = any(health.scanning or health.settling or not health.complete for health in healths)

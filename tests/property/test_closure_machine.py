@@ -355,7 +355,7 @@ async def test_what_does_not_fit_is_still_refused_while_more_keeps_coming(tmp_pa
         world.tables["labels"].rows["1"] = Row("images/a.png")
         await world.settle()
         asking = asyncio.create_task(world.engine.requests.snapshot(patience=timedelta(days=1), allow_held=False))
-        while not asking.done() and not world.engine.requests.facts(world.now):
+        while not asking.done() and not world.engine.requests.facts():
             await asyncio.sleep(0)
         for number in range(40):
             world.files[f"images/{number}.png"] = b"more"

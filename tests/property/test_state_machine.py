@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -85,6 +86,10 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(span=st.sampled_from([1.0, 31.0, 700.0]))
     def pass_time(self, span: float) -> None:
         self.world.pass_time(span)
+
+    @rule(minutes=st.sampled_from([-60 * 24 * 365, -60, -2, 2, 60, 60 * 24 * 365]))
+    def the_clock_is_set(self, minutes: int) -> None:
+        self.world.set_clock(timedelta(minutes=minutes))
 
     @rule(complete=st.booleans())
     def source_is_sound(self, complete: bool) -> None:

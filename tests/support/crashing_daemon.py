@@ -11,6 +11,7 @@ import argparse
 import multiprocessing
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import sqlalchemy.dialects.sqlite
 
 import syncd.service.run
 from syncd.cli.app import main as syncd_main
+from tests.support import turned_clock
 from tests.support.crash_points import Points
 from tests.support.daemon import STOP_S, Daemon, Dataset
 from tests.support.rights import be_bound_by_modes, enter_mounts
@@ -41,6 +43,21 @@ def run(point: str | None, record: Path | None, command: Sequence[str], *, watch
     syncd_main()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What is about a daemon; each is as it is for the test unless said otherwise.
+
+    Attributes:
+        bound: The modes of files bind it, even where the test is root's.
+        mounts: Of which process it sees the mounts.
+        clock: The file that sets its clock, see ``TurnedClock``.
+    """
+
+    bound: bool = False
+    mounts: int | None = None
+    clock: Path | None = None
+
+
 class ForkedDaemon(Daemon):
     """A ``syncd run`` that has its imports done before it starts.
 
@@ -48,8 +65,7 @@ class ForkedDaemon(Daemon):
         dataset: Whose daemon it is; it is added to them.
         point: The passage at which it ends, see ``Points``; None: it does not.
         record: Where it names the points it passes; None: it has none, and ``point`` must be None.
-        bound: The modes of files bind it, even where the test is root's.
-        mounts: Of which process it sees the mounts; None: those of the test.
+        around: What is about it.
     """
 
     def __init__(
@@ -58,13 +74,12 @@ class ForkedDaemon(Daemon):
         *,
         point: str | None = None,
         record: Path | None = None,
-        bound: bool = False,
-        mounts: int | None = None,
+        around: Around = Around(),
     ) -> None:
         self.log_path, self._dataset = dataset.directory / f"daemon-{len(dataset.daemons)}.log", dataset
         self.log_path.touch()
         values = (point, record, dataset.arguments("run"), self.log_path, dataset.environment, dataset.directory)
-        self._forked = _forking.Process(target=_become, args=(*values, bound, mounts))
+        self._forked = _forking.Process(target=_become, args=(*values, around))
         self._forked.start()
         dataset.daemons.append(self)
 
@@ -108,20 +123,21 @@ def _become(
     log: Path,
     environment: dict[str, str],
     place: Path,
-    bound: bool,
-    mounts: int | None,
+    around: Around,
 ) -> None:
     """Give a forked process what a started one would have."""
     os.setsid()
-    if mounts is not None:
-        enter_mounts(mounts)
+    if around.mounts is not None:
+        enter_mounts(around.mounts)
     os.chdir(place)
     os.environ.clear()
     os.environ.update(environment)
     with log.open("ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    if bound:
+    if around.clock is not None:
+        turned_clock.follow(around.clock)
+    if around.bound:
         be_bound_by_modes()
     run(point, record, command, watched=record is not None)
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 
 from syncd.committer import Committer
 from syncd.gate import ClosedTable, Gate
-from syncd.journal import Journal, closure, snapshots
+from syncd.journal import Journal, closure, moments, snapshots
 from syncd.model import RowImage, Snapshot
 from syncd.ownership.preparation import Preparation
 from syncd.planner.facts import Plan, Policies
@@ -217,6 +217,7 @@ class World:
         self.to_reread: set[str] = set()
         self.rereads = True  # what the gate wants read again is read before the next turn
         self.now = START
+        self.set_by = timedelta(0)  # by how much of it the clock was set, rather than time passed
         self.repository = MemoryRepository()
         self.objects = MemoryObjectStore(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
@@ -248,6 +249,7 @@ class World:
 
     async def _start(self) -> None:
         self.journal = await Journal(self.directory).__aenter__()
+        await self.journal.write(moments.not_after, self.now)
         excluding = [state.name for state in self.tables.values() if state.closure == "exclude"]
         await self.journal.write(closure.configure, excluding)
         self.folder = PretendedFolder(self)
@@ -267,6 +269,7 @@ class World:
         branch = staging_branch(self.journal, self.versions, clock)
         return Engine(
             clock=clock,
+            monotonic=self._monotonic_s,
             policies=self.policies,
             journal=self.journal,
             sources=sources,
@@ -304,7 +307,9 @@ class World:
                 syncd_version="0",
                 clock=clock,
             ),
-            requests=SnapshotRequests(sources=sources, journal=self.journal, wake=wake, clock=clock),
+            requests=SnapshotRequests(
+                sources=sources, journal=self.journal, wake=wake, clock=clock, monotonic=self._monotonic_s
+            ),
             schedule=None,
             wake=wake,
         )
@@ -343,6 +348,14 @@ class World:
 
     def pass_time(self, span: float) -> None:
         self.now += seconds(span)
+
+    def _monotonic_s(self) -> float:
+        return (self.now - self.set_by).timestamp()
+
+    def set_clock(self, by: timedelta) -> None:
+        """Let someone set the machine's clock, while no time passes."""
+        self.now += by
+        self.set_by += by
 
     async def turn(self) -> Plan | None:
         """Let the loop decide and act once; return what it decided, None if that failed."""
@@ -383,7 +396,7 @@ class World:
         """Call for a snapshot and turn until it is answered."""
         self.rereads = True
         asking = asyncio.create_task(self.engine.requests.snapshot(patience=timedelta(days=1), allow_held=allow_held))
-        while not asking.done() and not self.engine.requests.facts(self.now):
+        while not asking.done() and not self.engine.requests.facts():
             await asyncio.sleep(0)  # until its barrier has passed
         for _ in range(turns):
             if asking.done():

@@ -172,7 +172,8 @@ def assert_allowed(found: Mapping[str, bytes], writers: list[Writer], called_at:
     """Fail unless the snapshot holds of every path what it may; return how many paths left no choice."""
     certain, known = 0, set()
     for writer in writers:
-        for key, changes in list(writer.history.items()):
+        # a copy is made in one piece; a list of pairs may stop for the garbage collector while the writer goes on
+        for key, changes in writer.history.copy().items():
             known.add(key)
             may = allowed(list(changes), called_at, answered_at)
             certain += len(may) == 1

@@ -19,10 +19,11 @@ from syncd.embedded.process import ServerProcess
 from syncd.errors import EXIT_HELD, EXIT_LAKEFS_UNAVAILABLE, EXIT_SOURCE_UNAVAILABLE
 from syncd.service import control
 from tests.support.comparing import Reader
-from tests.support.crashing_daemon import ForkedDaemon
+from tests.support.crashing_daemon import Around, ForkedDaemon
 from tests.support.daemon import Dataset, server_section, until
 from tests.support.fault_proxy import PASS, Fault, FaultProxy, Rule
 from tests.support.small_disk import SmallDisk
+from tests.support.turned_clock import TurnedClock
 from tests.torture.judge import Judge, images_in
 from tests.torture.place import Place, unfit
 
@@ -91,6 +92,7 @@ class History:
             closure=kind.closure,
             others=OTHERS if kind.prefix else {},
         )
+        self._clock = TurnedClock(self._directory / "clock")
         self._rules: list[Rule] = []  # of the proxy
         self._bad_uploads = 0
         self._broken = False
@@ -131,7 +133,7 @@ class History:
 
     def start(self) -> None:
         mounts = None if self._disk is None else self._disk.pid
-        ForkedDaemon(self.dataset, bound=True, mounts=mounts)
+        ForkedDaemon(self.dataset, around=Around(bound=True, mounts=mounts, clock=self._clock.path))
 
     def stop(self, *, kill: bool, during: str) -> None:
         """End the daemon, while an operation is on its way if one comes soon."""
@@ -154,6 +156,9 @@ class History:
 
     def wait_until_it_listens(self) -> None:
         self.dataset.daemons[-1].wait_until_ready()
+
+    def set_clock(self, ahead_s: float) -> None:
+        self._clock.set(ahead_s)
 
     # The disk and the network.
 

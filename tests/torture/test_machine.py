@@ -1,8 +1,7 @@
 """Random histories of the real daemon on a real server: whatever is done to it, the promises hold.
 
-Two faults are not among them: a clock that jumps, for which each process would need a clock of its own (it is moved
-in ``test_load`` and in ``tests/property``, where it is a value), and a power cut that loses what was written. A full
-disk is, where root runs this.
+One fault is not among them: a power cut that loses what was written (``test_power_cuts``). A full disk is, where root
+runs this.
 """
 
 from __future__ import annotations
@@ -155,6 +154,13 @@ class RealMachine(RuleBasedStateMachine):
             self._change(what)
             self.history.try_to_take()
 
+    @rule(minutes=st.sampled_from([-10, 0, 10]), what=changes)
+    def the_clock_is_set(self, minutes: int, what: list[tuple[str, int]]) -> None:
+        """As far as lakeFS takes a signature."""
+        with self.history.step("the clock is set", minutes_ahead=minutes):
+            self._change(what)
+            self.history.set_clock(60 * minutes)
+
     @rule(seconds=st.sampled_from([0.1, 0.4, 1.0]))
     def time_passes(self, seconds: float) -> None:
         with self.history.step("time passes", seconds=seconds):
@@ -209,6 +215,7 @@ def test_whatever_is_done_to_it_the_promises_hold(
     run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings)
     did = world.did
     restarts = {"kills": did["kill -9"], "stops": did["SIGTERM"], "lakefs_restarts": did["lakeFS is restarted"]}
+    restarts["clock_set"] = did["the clock is set"]
     disk = {"full_disks": did["the disk is full"], "folder_away": did["the folder goes away"]}
     figures(
         "random histories of the real daemon",

@@ -128,6 +128,20 @@ async def test_an_open_request_learns_that_only_a_person_can_help(world):
         await world.snapshot()
 
 
+async def test_who_mended_it_and_calls_again_is_not_told_what_failed_before(world):
+    await filled(world, a=b"a")
+    world.versions.fail_next("ensure_repository", NeedsPersonStoreError("the secret is wrong"))
+    await world.turn()
+    assert world.daemon.failure is not None
+    world.pass_time(1)  # it would be tried again after five
+    calling = world.engine.requests.snapshot(patience=timedelta(seconds=2), allow_held=False)
+    asking = asyncio.create_task(calling)
+    while not world.engine.requests.facts():
+        await asyncio.sleep(0)
+    await turns(world, 8)
+    assert (await asyncio.wait_for(asking, 5)).snapshot.images == 1
+
+
 async def test_an_open_request_learns_of_an_outage_when_its_time_runs_out(world):
     await filled(world, a=b"a")
     world.versions.fail_next("ensure_repository", TransientStoreError("connection refused"), times=99)
@@ -204,12 +218,12 @@ async def test_changes_made_while_it_was_down_are_found(world):
 async def test_a_caller_that_hangs_up_is_forgotten(world):
     await filled(world, a=b"a")
     asking = asyncio.create_task(world.engine.requests.snapshot(patience=timedelta(days=1), allow_held=False))
-    while not world.engine.requests.facts(world.now):
+    while not world.engine.requests.facts():
         await asyncio.sleep(0.001)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert world.engine.requests.facts(world.now) == ()
+    assert world.engine.requests.facts() == ()
 
 
 async def test_branches_that_answer_do_not_prove_that_what_failed_works_again(world):

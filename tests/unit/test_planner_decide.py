@@ -65,6 +65,14 @@ def test_what_only_a_person_can_mend_is_tried_rarely():
     assert decide(facts(failure=failure), policies(), NOW).wake_at == NOW + seconds(5)
 
 
+@pytest.mark.parametrize(("request_id", "pause_s"), [(3, 8), (4, 0.5)])
+def test_who_calls_after_a_failure_is_served_without_further_pause(request_id, pause_s):
+    failure = FailureFacts(in_a_row=6, last_at=ago(2), needs_person=False, retry_after=None, jitter=0.0, last_request=3)
+    request = RequestFacts(id=request_id, revision=0, allow_held=False)
+    plan = decide(facts(failure=failure, requests=(request,)), policies(), ago(2))
+    assert plan.wake_at == ago(2) + seconds(pause_s)
+
+
 def test_puts_and_deletes_that_are_due_go_into_one_batch():
     plan = decide(facts(due_puts=(put(),), due_deletes=(delete(),)), policies(), NOW)
     assert plan.actions == (
