@@ -154,6 +154,16 @@ class History:
             code = daemon.wait()
             assert code == 0 or (code == -signal.SIGTERM and not daemon.events()), f"ended with {code}\n{daemon.log()}"
 
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let the daemon see nothing for as long as this lasts."""
+        daemon = self.dataset.daemons[-1]
+        daemon.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            daemon.signal(signal.SIGCONT)
+
     def wait_until_it_listens(self) -> None:
         self.dataset.daemons[-1].wait_until_ready()
 
@@ -289,6 +299,7 @@ class History:
         self.world.proxy.misbehave()
         self.dataset.close()
         self.world.did["snapshots"] += self.judge.count
+        self.world.did["overflows"] += sum(len(daemon.events("events_lost")) for daemon in self.dataset.daemons)
         self.world.did["faults"] += _faults(self.world.proxy) - self._faults_before
         if self._disk is not None:
             self._disk.close()

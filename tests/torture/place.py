@@ -74,6 +74,14 @@ class Place:
     def come_back(self) -> None:
         self._aside.rename(self._root)
 
+    def flood(self) -> None:
+        """Make more events than the kernel keeps for a watcher, and nothing that lasts."""
+        kept = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        passing = self._root / "flood.png"
+        for _ in range(kept):  # each makes several
+            passing.write_bytes(b"")
+            passing.unlink()
+
     # What is in it.
 
     def files(self) -> list[str]:

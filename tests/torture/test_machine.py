@@ -119,6 +119,15 @@ class RealMachine(RuleBasedStateMachine):
             self._change(what)
             self.history.place.come_back()
 
+    @precondition(lambda self: not self._is_away())
+    @rule(what=some_changes)
+    def the_kernel_loses_events(self, what: list[tuple[str, int]]) -> None:
+        with self.history.step("more events than the kernel keeps"):
+            self.history.wait_until_it_listens()
+            with self.history.standing_still():
+                self.history.place.flood()
+                self._change(what)
+
     # The rest of the world.
 
     @rule(kill=st.booleans(), during=st.sampled_from(["put", "commit", "merge", "tag", ""]), what=changes)
@@ -215,7 +224,7 @@ def test_whatever_is_done_to_it_the_promises_hold(
     run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings)
     did = world.did
     restarts = {"kills": did["kill -9"], "stops": did["SIGTERM"], "lakefs_restarts": did["lakeFS is restarted"]}
-    restarts["clock_set"] = did["the clock is set"]
+    watching = {"clock_set": did["the clock is set"], "overflows": did["overflows"]}
     disk = {"full_disks": did["the disk is full"], "folder_away": did["the folder goes away"]}
     figures(
         "random histories of the real daemon",
@@ -224,6 +233,7 @@ def test_whatever_is_done_to_it_the_promises_hold(
         snapshots=did["snapshots"],
         faults=did["faults"],
         **restarts,
+        **watching,
         **disk,
         broken_promises=0,
     )

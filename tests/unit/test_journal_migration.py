@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -103,6 +105,52 @@ async def test_it_is_copied_first(tmp_path):
         assert migrate.version_of(connection) == 1
         assert connection.execute("SELECT count(*) FROM table_version").fetchone() == (4,)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.db", "journal.db.v1"]
+
+
+STEPS = 20  # of SQLite's machine, between two places where it may end
+
+
+def migrated_until(path: Path, place: int) -> bool:
+    """Migrate in a process that ends without a word at some place; return whether it came that far."""
+    child = os.fork()
+    if child == 0:
+        passed = 0
+
+        def pass_by() -> int:
+            nonlocal passed
+            passed += 1
+            if passed == place:
+                os._exit(9)
+            return 0
+
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.set_progress_handler(pass_by, STEPS)
+        migrate.bring_up_to_date(connection, path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 9
+
+
+async def test_killed_anywhere_it_is_brought_forward_by_the_next_start(tmp_path):
+    old_journal(tmp_path / "whole.db")
+    wanted, place = None, 0
+    while True:
+        directory = tmp_path / f"{place}"
+        directory.mkdir()
+        shutil.copy(tmp_path / "whole.db", directory / "journal.db")
+        killed = place > 0 and migrated_until(directory / "journal.db", place)
+        with closing(sqlite3.connect(directory / "journal.db")) as connection:
+            assert migrate.version_of(connection) == (1 if killed or not place else migrate.VERSION)
+        async with Journal(directory) as journal:
+            assert set(journal.known(["images/a.png", "tables/labels.csv"])) == {"images/a.png", "tables/labels.csv"}
+            summary = await journal.read(snapshots.summarise)
+        found = summary.added, summary.images, summary.rows, columns(directory / "journal.db")
+        wanted = wanted or found
+        assert found == wanted
+        if place and not killed:
+            break
+        place += 1
+    assert place > 50
 
 
 async def test_nothing_is_copied_where_nothing_is_migrated(tmp_path):
