@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from syncd.sources.watcher import Watcher
     from syncd.sources.work import Work
 
 
@@ -101,7 +102,7 @@ class Session:
         Without events, or without an answer: a full listing that begins after the call.
         """
         watcher, looking = self._work.looker.watcher, self.looking
-        if watcher is not None and await watcher.cookie(COOKIE_SECONDS):
+        if watcher is not None and await self._cookie(watcher):
             number = looking.ask_round()
             await self._until(lambda: looking.done >= number)
             listing = looking.scans.asked
@@ -112,6 +113,16 @@ class Session:
             fresh = begun_at_s is not None and begun_at_s >= called_at_s
             listing = looking.scans.current if fresh else looking.ask_scan("request")
         await self._until(lambda: looking.scans.done >= listing)
+
+    async def _cookie(self, watcher: Watcher) -> bool:
+        """Return whether a cookie comes back; the watcher of a session that ends answers nobody."""
+        asking = asyncio.ensure_future(watcher.cookie(COOKIE_SECONDS))
+        asking.add_done_callback(lambda _: self._work.progress.made())
+        try:
+            await self._until(asking.done)
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         await self._work.progress.until(lambda: self._ended or reached())

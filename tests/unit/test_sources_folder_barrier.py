@@ -17,6 +17,7 @@ import pytest
 
 from syncd.errors import JournalError, SourceUnavailableError
 from syncd.model import Observation, Signature
+from syncd.sources.watcher import COOKIE_SECONDS, Watcher
 from tests.support.memory_inventory import MemoryInventory
 from tests.support.watching import in_threads, sha256, watched, write
 
@@ -241,6 +242,28 @@ async def test_more_hints_than_are_kept_are_made_up_for_by_a_listing(
         assert await world.barrier() == []
         assert world.inventory.contents() == world.on_disk()
         assert world.source.event_losses >= 1
+
+
+async def test_a_call_learns_that_the_root_is_lost_although_its_cookie_will_not_come(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher of a root that was lost is being closed: nothing comes out of it any more."""
+    asked = asyncio.Event()
+
+    async def never(_self: Watcher, timeout_s: float) -> bool:
+        asked.set()
+        await asyncio.sleep(timeout_s)
+        return False
+
+    async with watched(root) as world:
+        await world.barrier()
+        monkeypatch.setattr(Watcher, "cookie", never)
+        calling = asyncio.create_task(world.barrier())
+        await asked.wait()
+        root.rename(root.with_name("elsewhere"))
+        async with asyncio.timeout(COOKIE_SECONDS - 1):
+            with pytest.raises(SourceUnavailableError, match="does not exist"):
+                await calling
 
 
 async def test_without_a_cookie_the_barrier_lists_everything(root: Path, tmp_path: Path) -> None:
