@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncd.store.base import INTENT_METADATA
+from syncd.store.base import INTENT_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ def metadata_of(
     trigger: Trigger,
     pairings: Mapping[str, Pairing],
     *,
+    tag: str = "",
     version: str,
     observed_at: datetime,
 ) -> dict[str, str]:
@@ -39,11 +40,13 @@ def metadata_of(
         intent: By which it is known again after its reply was lost.
         trigger: Why it is made.
         pairings: By table: how many rows and images in it do not fit together.
+        tag: The one it is to get; "": that is not known yet.
         version: Of syncd.
         observed_at: When the newest change was seen, where the summary does not say it.
     """
     return {
         INTENT_METADATA: intent,
+        **({TAG_METADATA: tag} if tag else {}),
         "syncd.trigger": trigger.value,
         "syncd.added": str(summary.added),
         "syncd.changed": str(summary.changed),

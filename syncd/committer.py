@@ -74,7 +74,7 @@ class Committer:
             tag=tag,
             message=message_of(summary, trigger),
             metadata=metadata_of(
-                summary, intent, trigger, pairings or {}, version=self._version, observed_at=self._clock()
+                summary, intent, trigger, pairings or {}, tag=tag, version=self._version, observed_at=self._clock()
             ),
             now=self._clock(),
         )

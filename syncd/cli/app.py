@@ -12,7 +12,7 @@ from syncd.cli import config_commands, lakefs_commands, table_commands
 from syncd.cli.approve import approve
 from syncd.cli.common import messages, printable
 from syncd.cli.demo import demo
-from syncd.cli.history import diff, explain, log
+from syncd.cli.history import diff, explain, log, show_snapshot
 from syncd.cli.look import plan, status
 from syncd.cli.run import run
 from syncd.cli.take import snapshot, sync
@@ -32,6 +32,7 @@ app.command()(plan)
 app.command()(status)
 app.command()(approve)
 app.command()(log)
+app.command(name="show")(show_snapshot)
 app.command()(diff)
 app.command()(explain)
 app.command()(demo)

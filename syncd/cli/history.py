@@ -1,4 +1,4 @@
-"""``syncd log``, ``syncd diff`` and ``syncd explain``: what was, and why."""
+"""``syncd log``, ``syncd show``, ``syncd diff`` and ``syncd explain``: what was, and why."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.errors import UsageError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
+from syncd.snapshots.description import describe
+from syncd.snapshots.reference import LATEST, find, find_at, moment_of
 from syncd.status import snapshot_json
 
 if TYPE_CHECKING:
@@ -40,8 +43,40 @@ def log(
         say("no snapshot yet")
 
 
+def show_snapshot(
+    reference: Annotated[
+        str, typer.Argument(metavar="[REF]", help="A tag, a commit id or its beginning, a branch, or latest.")
+    ] = LATEST,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="The newest made by then: 2026-11-01, or with a time.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a snapshot holds and how to read it; asks lakeFS alone, so it works wherever that is reached."""
+    told = asyncio.run(_describe(configured(config).settings, reference, at))
+    if json:
+        print_json(told)
+    else:
+        show.description(told)
+
+
+async def _describe(settings: Settings, reference: str, at: str | None) -> dict[str, Any]:
+    from syncd.service.lakefs import open_reader
+
+    if at is not None and reference != LATEST:
+        raise UsageError("either a snapshot's name or --at", next_step="syncd show --at TIME")
+    moment, publish = None if at is None else moment_of(at), settings.lakefs.publish_branch
+    async with open_reader(settings) as versions:
+        if moment is None:
+            found = await find(versions, reference, publish=publish)
+        else:
+            found = await find_at(versions, moment, publish=publish)
+    return describe(found, repository=settings.lakefs.repository, prefix=settings.lakefs.prefix)
+
+
 def diff(
-    left: Annotated[str, typer.Argument(metavar="A", help="A tag, commit id or branch.")],
+    left: Annotated[str, typer.Argument(metavar="A", help="A tag, a commit id, a branch, or latest.")],
     right: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.")],
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -54,7 +89,8 @@ async def _diff(settings: Settings, left: str, right: str, *, json: bool) -> Non
     from syncd.service.lakefs import open_reader
 
     async with open_reader(settings) as versions:
-        differences = _below(versions.diff(left, right), settings.lakefs.prefix)
+        ends = [await find(versions, asked, publish=settings.lakefs.publish_branch) for asked in (left, right)]
+        differences = _below(versions.diff(*(end.commit.id for end in ends)), settings.lakefs.prefix)
         if json:
             print_json([one async for one in differences])
             return

@@ -35,6 +35,32 @@ def snapshot_line(snapshot: Mapping[str, Any]) -> str:
     return f"{snapshot['tag']}  {when(snapshot['created_at'])}  {change:<18}  {held}  ({snapshot['trigger']})"
 
 
+def description(told: Mapping[str, Any]) -> None:
+    """Print all about one snapshot."""
+    say(told["tag"] or told["commit_id"])
+    lines = {
+        "commit": told["commit_id"],
+        "made": f"{when(told['created_at'])}, {told['message']}",
+        "holds": "" if told["images"] is None else f"{told['images']:,} images, {size(told['bytes'])} in all",
+        **{name: _table_line(table) for name, table in told["tables"].items()},
+        "digest": told["digest"],
+        "lakeFS": told["uri"],
+        "S3": told["s3_uri"],
+    }
+    width = max(len(name) for name in lines)
+    for name, text in lines.items():
+        if text:
+            say(f"  {name:<{width}}  {text}")
+
+
+def _table_line(table: Mapping[str, int | None]) -> str:
+    unfit = [
+        f"{table['missing']:,} without image" if table["missing"] else "",
+        f"{table['orphaned']:,} images without row" if table["orphaned"] else "",
+    ]
+    return ", ".join([f"{table['rows']:,} rows", *(part for part in unfit if part)])
+
+
 def status(picture: Mapping[str, Any]) -> None:
     """Print the status."""
     pending, snapshot = picture["pending"], picture["snapshot"]

@@ -14,7 +14,7 @@ from syncd.commit_text import metadata_of
 from syncd.journal import recovered, snapshots
 from syncd.journal.recovered import Recovered
 from syncd.model import Trigger
-from syncd.store.base import INTENT_METADATA
+from syncd.store.base import INTENT_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Recovery:
         if not published:
             unfinished = await self._unpublished(head)
         if unfinished is not None:
-            tag = self._name_tag(unfinished.created_at, len(found) + 1)
+            tag = unfinished.metadata.get(TAG_METADATA) or self._name_tag(unfinished.created_at, len(found) + 1)
             found.insert(0, replace(unfinished, tag=tag))
         return await self._journal.write(recovered.recover, found[::-1])
 

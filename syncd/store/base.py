@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SHA256_METADATA = "sha256"  # user metadata of each object: lower-case hex
 INTENT_METADATA = "syncd.snapshot"  # metadata of each commit made by a syncd: the id of its intent
 
+TAG_METADATA = "syncd.tag"  # and the tag it is to get
+
 
 def digest_from_metadata(value: str | None) -> bytes | None:
     """Return the SHA-256 in an object's metadata, or None if there is none or it is not one."""
@@ -140,6 +142,13 @@ class VersionStore(Protocol):
 
     async def head_id(self, branch: str) -> str:
         """Return the id of the newest commit of a branch; raises as :meth:`head`."""
+
+    async def find_commit(self, reference: str) -> Commit:
+        """Return the commit that a tag, a branch or a commit id (or its unique beginning) means.
+
+        Raises:
+            NotFoundStoreError: It means none.
+        """
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """Commit what is staged on the branch. No write to the branch may be under way.

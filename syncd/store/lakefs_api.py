@@ -119,11 +119,18 @@ class LakeFSAPI:
 
     async def head(self, branch: str) -> Commit:
         """See ``VersionStore.head``."""
-        return await self._get_commit(await self._branch_head(branch))
+        return await self.find_commit(await self._branch_head(branch))
 
     async def head_id(self, branch: str) -> str:
         """See ``VersionStore.head_id``."""
         return await self._branch_head(branch)
+
+    async def find_commit(self, reference: str) -> Commit:
+        """See ``VersionStore.find_commit``."""
+        doing = f"reading the commit {reference}"
+        return to_commit(
+            await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, reference)
+        )
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
@@ -159,7 +166,7 @@ class LakeFSAPI:
                 cause=f"Someone else changed on {into} what syncd changed on {source}",
                 next_step=f"lakectl diff lakefs://{self._repository}/{into} lakefs://{self._repository}/{source}",
             ) from error
-        return await self._get_commit(merged.reference)
+        return await self.find_commit(merged.reference)
 
     async def create_tag(self, tag: str, commit_id: str) -> None:
         """See ``VersionStore.create_tag``."""
@@ -289,9 +296,3 @@ class LakeFSAPI:
             doing, self.sdk.client.branches_api.get_branch, self._repository, branch, branch=branch
         )
         return str(found.commit_id)
-
-    async def _get_commit(self, commit_id: str) -> Commit:
-        doing = f"reading the commit {commit_id}"
-        return to_commit(
-            await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, commit_id)
-        )

@@ -173,6 +173,10 @@ class MemoryVersionStore(_Scripted):
         """See ``VersionStore.head_id``."""
         return await self._perform("head_id", lambda: self._repository.head(branch).id)
 
+    async def find_commit(self, reference: str) -> Commit:
+        """See ``VersionStore.find_commit``."""
+        return await self._perform("find_commit", lambda: self._repository.find_commit(reference))
+
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
         return await self._perform("commit", lambda: self._repository.commit(branch, message, metadata))

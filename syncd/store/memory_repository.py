@@ -137,6 +137,13 @@ class MemoryRepository:
         """Return the newest commit of a branch."""
         return self._commits[self._branch(branch).head]
 
+    def find_commit(self, reference: str) -> Commit:
+        """Return the commit of a branch, a tag, or a commit id or its unique beginning."""
+        self._require()
+        begun = [commit_id for commit_id in self._commits if len(reference) > 1 and commit_id.startswith(reference)]
+        named = reference in self.branches or reference in self.tags
+        return self._commits[begun[0] if len(begun) == 1 and not named else self.resolve(reference)]
+
     def resolve(self, reference: str) -> str:
         """Return the commit id of a branch, a tag or a commit id."""
         self._require()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.errors import EXIT_USAGE
 from tests.support.comparing import Reader, folder
 from tests.support.daemon import SYNCD, Dataset
 
@@ -64,6 +65,30 @@ def test_status_with_and_without_a_daemon(dataset: Dataset) -> None:
     assert running["snapshot"].keys() == SNAPSHOT_KEYS
     assert dataset.json_of("status").keys() == STATUS_KEYS
     assert "idle: in step with the source" in dataset.command("status").stdout
+
+
+def test_show_tells_of_a_snapshot_by_any_of_its_names(dataset: Dataset) -> None:
+    (dataset.root / "a.png").write_bytes(b"a")
+    labels = dataset.directory / "labels.csv"
+    labels.write_text("id,image\n1,a.png\n2,b.png\n")
+    dataset.configure(tables=[{"name": "labels", "csv": str(labels), "key": "id", "image_column": "image"}])
+    taken = dataset.json_of("sync")
+    shown = dataset.json_of("show")
+    assert {key: shown[key] for key in SNAPSHOT_KEYS} == {key: taken[key] for key in SNAPSHOT_KEYS}
+    assert shown["tables"] == {"labels": {"rows": 2, "missing": 1, "orphaned": 0}}
+    assert shown["s3_uri"] == shown["uri"].replace("lakefs://", "s3://")
+    for name in (taken["tag"], taken["commit_id"][:12]):
+        assert dataset.json_of("show", name) == shown
+    assert dataset.json_of("show", "--at", "2100-01-01") == shown
+    said = dataset.command("show").stdout
+    assert said.startswith(f"{taken['tag']}\n")
+    assert "1 images, " in said
+    assert "2 rows, 1 without image" in said
+    unknown = dataset.command("show", taken["tag"][:-4])
+    assert (unknown.returncode, f"similar: {taken['tag']}" in unknown.stderr) == (1, True)
+    assert dataset.command("show", "--at", "2020-01-01").returncode == 1
+    assert dataset.command("show", taken["tag"], "--at", "2020-01-01").returncode == EXIT_USAGE
+    assert dataset.json_of("diff", "latest", taken["commit_id"]) == []
 
 
 def test_plan_changes_nothing(dataset: Dataset, reader: Reader) -> None:

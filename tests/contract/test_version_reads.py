@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from syncd.errors import NotFoundStoreError
+
 if TYPE_CHECKING:
     from tests.support.stores import Stores
 
@@ -21,6 +25,25 @@ async def test_the_log_is_newest_first_and_limited(stores: Stores) -> None:
     assert [commit.id async for commit in stores.versions.log("staging", limit=2)] == made[:2:-1]
     assert [commit.id async for commit in stores.versions.log(made[2], limit=1)] == [made[2]]
     assert [commit async for commit in stores.versions.log("staging", limit=0)] == []
+
+
+async def test_a_commit_is_found_by_tag_branch_id_and_the_beginning_of_its_id(stores: Stores) -> None:
+    await stores.put("images/1.jpg", b"one")
+    commit_id = await stores.commit("the one", colour="red")
+    await stores.versions.create_tag("v1", commit_id)
+    await stores.put("images/2.jpg", b"two")  # not committed: it belongs to no commit
+
+    for reference in ("v1", "staging", commit_id, commit_id[:12]):
+        found = await stores.versions.find_commit(reference)
+        assert (found.id, found.message, found.metadata["colour"]) == (commit_id, "the one", "red")
+
+
+@pytest.mark.parametrize("reference", ["v2", "0123456789ab", "no/such", "ünï", "a b", "../x", "%2e", "x" * 200])
+async def test_a_reference_that_means_nothing_is_not_found(stores: Stores, reference: str) -> None:
+    await stores.put("images/1.jpg", b"one")
+    await stores.versions.create_tag("v1", await stores.commit())
+    with pytest.raises(NotFoundStoreError):
+        await stores.versions.find_commit(reference)
 
 
 async def test_objects_of_a_branch_include_what_is_staged_and_those_of_a_commit_do_not(stores: Stores) -> None:
