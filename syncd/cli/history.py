@@ -13,6 +13,7 @@ from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, s
 from syncd.errors import UsageError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
+from syncd.model import Trigger  # noqa: TC001 - typer reads it
 from syncd.snapshots.description import describe
 from syncd.snapshots.reference import LATEST, find, find_at, moment_of
 from syncd.status import snapshot_json
@@ -28,19 +29,24 @@ MARKS = {"added": "+", "changed": "~", "removed": "-", "conflict": "!"}
 def log(
     config: ConfigOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Made then or later.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Made then or earlier.")] = None,
+    trigger: Annotated[Trigger | None, typer.Option("--trigger", help="Made for this reason.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the snapshots, the newest first."""
+    """List the snapshots, the newest first. A TIME is written 2026-11-01 or 2026-11-01T13:30, in UTC unless it says."""
     settings = configured(config).settings
+    first, last = moment_of(since) if since else None, moment_of(until) if until else None
     with open_readonly(settings.service.state_dir) as connection:
-        found = [snapshot_json(one) for one in snapshots.history(connection, limit=limit)]
+        made = snapshots.history(connection, limit=limit, since=first, until=last, trigger=trigger)
+        found = [snapshot_json(one) for one in made]
     if json:
         print_json(found)
         return
     for one in found:
         say(show.snapshot_line(one))
     if not found:
-        say("no snapshot yet")
+        say("no such snapshot" if first or last or trigger else "no snapshot yet")
 
 
 def show_snapshot(

@@ -204,9 +204,31 @@ FROM snapshot WHERE step = 'tagged'
 """
 
 
-def history(connection: sqlite3.Connection, *, limit: int) -> Iterator[Snapshot]:
-    """Yield finished snapshots, the newest first."""
-    for row in connection.execute(_HISTORY + " ORDER BY sequence DESC LIMIT ?", (limit,)):
+def history(
+    connection: sqlite3.Connection,
+    *,
+    limit: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    trigger: Trigger | None = None,
+) -> Iterator[Snapshot]:
+    """Yield finished snapshots, the newest first.
+
+    Args:
+        connection: A reader.
+        limit: The most.
+        since: Only those made at this time or later.
+        until: Only those made at this time or earlier.
+        trigger: Only those made for this reason.
+    """
+    asked = {
+        "created_at >= ?": since and to_seconds(since),
+        "created_at <= ?": until and to_seconds(until),
+        "trigger_name = ?": trigger,
+    }
+    given = {term: value for term, value in asked.items() if value is not None}
+    query = " AND ".join([_HISTORY, *given]) + " ORDER BY sequence DESC LIMIT ?"
+    for row in connection.execute(query, (*given.values(), limit)):
         yield _snapshot(row)
 
 

@@ -125,6 +125,9 @@ def test_log_diff_and_explain_tell_the_history(dataset: Dataset) -> None:
     assert [one["tag"] for one in log] == [second["tag"], first["tag"]]
     assert all(one.keys() == SNAPSHOT_KEYS for one in log)
     assert dataset.json_of("log", "--limit", "1") == log[:1]
+    assert dataset.json_of("log", "--since", log[1]["created_at"], "--trigger", "request") == log
+    assert dataset.json_of("log", "--trigger", "quiet") == []
+    assert "no such snapshot" in dataset.command("log", "--until", "2020-01-01").stdout
     assert dataset.json_of("diff", first["tag"], second["tag"]) == [
         {"path": "images/b.png", "kind": "added", "bytes": 2}
     ]

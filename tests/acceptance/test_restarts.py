@@ -14,11 +14,15 @@ import lakefs
 import pytest
 from lakefs.client import Client
 
+from syncd.embedded.process import ServerProcess
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset, until
+from tests.support.fault_proxy import FaultProxy
 from tests.support.writers import Writer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
+
+MOST_WHILE_REFUSED = 6  # requests in four seconds, to a server that does not take the keys
 
 
 @pytest.fixture
@@ -226,3 +230,31 @@ def test_the_servers_own_client_agrees(dataset: Dataset, lakefs_server, reposito
     assert repository.tag(answer["tag"]).get_commit().id == answer["commit_id"]
     assert repository.branch("main").get_commit().id == answer["commit_id"]
     assert list(repository.branch("main").uncommitted()) == []
+
+
+def test_keys_that_are_refused_while_it_runs_are_named_tried_rarely_and_work_again(
+    own: Dataset, own_reader: Reader, own_lakefs_server: ServerProcess, lakefs_binary: Path, tmp_path: Path
+) -> None:
+    """P8: someone takes the keys back; here a server that does not know them is in the place of the one that does."""
+    (own.root / "a.png").write_bytes(b"a")
+    with FaultProxy(own_lakefs_server.endpoint, random.Random(0)) as proxy:
+        own.configure(lakefs={"endpoint": proxy.endpoint})
+        own.start()
+        own.snapshot()
+        address = own_lakefs_server.endpoint.removeprefix("http://")
+        own_lakefs_server.stop()
+        stranger = ServerProcess(tmp_path / "stranger", binary=lakefs_binary, listen=address)
+        stranger.start()
+        try:
+            (own.root / "b.png").write_bytes(b"b")
+            seen = own.status_until(lambda seen: "key" in seen["failure"], "it is refused")
+            assert "lakefs.access_key_id" in seen["failure"]
+            assert own_lakefs_server.secret_access_key not in own.daemons[-1].log()
+            before, since_s = len(proxy.attempts), time.monotonic()
+            until(lambda: time.monotonic() > since_s + 4, "a while")
+            assert len(proxy.attempts) - before <= MOST_WHILE_REFUSED
+        finally:
+            stranger.stop()
+        own_lakefs_server.start()
+        taken = own.snapshot()
+    assert_same(own_reader.objects(taken["tag"]), folder(own.root))
