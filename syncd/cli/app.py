@@ -16,6 +16,7 @@ from syncd.cli.history import diff, explain, log, show_snapshot
 from syncd.cli.look import plan, status
 from syncd.cli.run import run
 from syncd.cli.take import snapshot, sync
+from syncd.cli.verify import verify
 from syncd.errors import EXIT_FAILED, SyncdError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command()(approve)
 app.command()(log)
 app.command(name="show")(show_snapshot)
 app.command()(diff)
+app.command()(verify)
 app.command()(explain)
 app.command()(demo)
 app.add_typer(config_commands.app, name="config")

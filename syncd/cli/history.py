@@ -73,11 +73,11 @@ async def _describe(settings: Settings, reference: str, at: str | None) -> dict[
     if at is not None and reference != LATEST:
         raise UsageError("either a snapshot's name or --at", next_step="syncd show --at TIME")
     moment, publish = None if at is None else moment_of(at), settings.lakefs.publish_branch
-    async with open_reader(settings) as versions:
+    async with open_reader(settings) as reader:
         if moment is None:
-            found = await find(versions, reference, publish=publish)
+            found = await find(reader.versions, reference, publish=publish)
         else:
-            found = await find_at(versions, moment, publish=publish)
+            found = await find_at(reader.versions, moment, publish=publish)
     return describe(found, repository=settings.lakefs.repository, prefix=settings.lakefs.prefix)
 
 
@@ -94,7 +94,8 @@ def diff(
 async def _diff(settings: Settings, left: str, right: str, *, json: bool) -> None:
     from syncd.service.lakefs import open_reader
 
-    async with open_reader(settings) as versions:
+    async with open_reader(settings) as reader:
+        versions = reader.versions
         ends = [await find(versions, asked, publish=settings.lakefs.publish_branch) for asked in (left, right)]
         differences = _below(versions.diff(*(end.commit.id for end in ends)), settings.lakefs.prefix)
         if json:

@@ -39,3 +39,7 @@ class LeasedObjects:
     async def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``."""
         return await self._objects.get(key)
+
+    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
+        """See ``ObjectStore.fetch``."""
+        await self._objects.fetch(key, sink)

@@ -87,16 +87,29 @@ async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
         yield LakeFS(
             endpoint=access.endpoint,
             storage_namespace=place.storage_namespace or (f"local://{place.repository}" if server else ""),
-            objects=await stack.enter_async_context(open_objects(settings, access)),
+            objects=await stack.enter_async_context(open_objects(settings, access, place.staging_branch)),
             versions=versions,
             claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
             embedded=server,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reads one repository."""
+
+    versions: VersionStore
+    _settings: Settings
+    _access: Access
+
+    def objects(self, reference: str) -> S3Gateway:
+        """Return the objects of a commit, a tag or a branch; not yet entered."""
+        return open_objects(self._settings, self._access, reference)
+
+
 @asynccontextmanager
-async def open_reader(settings: Settings) -> AsyncIterator[VersionStore]:
-    """Open the version store for a command that only reads, beside a running daemon or without one.
+async def open_reader(settings: Settings) -> AsyncIterator[Reader]:
+    """Open a repository for a command that only reads, beside a running daemon or without one.
 
     Raises:
         EmbeddedServerError: The embedded server does not run, and cannot be started.
@@ -105,7 +118,8 @@ async def open_reader(settings: Settings) -> AsyncIterator[VersionStore]:
         access = await asyncio.to_thread(_running_embedded, settings) if settings.lakefs.embedded else None
         if access is None and settings.lakefs.embedded:
             access = _access(settings, await stack.enter_async_context(await _embedded(settings)))
-        yield await stack.enter_async_context(open_versions(settings, access or _access(settings, None)))
+        access = access or _access(settings, None)
+        yield Reader(await stack.enter_async_context(open_versions(settings, access)), settings, access)
 
 
 async def _embedded(settings: Settings) -> EmbeddedLakeFS:
@@ -125,15 +139,15 @@ def _running_embedded(settings: Settings) -> Access | None:
     return Access(endpoint=endpoint, s3_endpoint=endpoint, **ids)
 
 
-def open_objects(settings: Settings, access: Access) -> S3Gateway:
-    """Return the object store on the staging branch, not yet entered."""
+def open_objects(settings: Settings, access: Access, reference: str) -> S3Gateway:
+    """Return the objects of a branch, or of a tag or commit, which can only be read; not yet entered."""
     place = settings.lakefs
     return S3Gateway(
         endpoint=access.s3_endpoint,
         access_key_id=access.access_key_id,
         secret_access_key=access.secret_access_key,
         repository=place.repository,
-        branch=place.staging_branch,
+        branch=reference,
         concurrency=settings.upload.concurrency,
         addressing_style=place.addressing_style,
         ca_file=str(place.ca_file) if place.ca_file else None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from syncd.model import SHA256_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from syncd.errors import StoreError
@@ -107,6 +107,13 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str) -> bytes:
         """Return an object's bytes; for small objects.
+
+        Raises:
+            NotFoundStoreError: There is none.
+        """
+
+    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand an object's bytes on, some at a time, each once the sink has taken those before.
 
         Raises:
             NotFoundStoreError: There is none.

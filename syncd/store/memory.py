@@ -22,13 +22,14 @@ from syncd.store.base import Commit, DeleteOutcome, Difference, ObjectInfo
 from syncd.store.memory_repository import MemoryObject, MemoryRepository
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from syncd.model import Fingerprint
 
 __all__ = ["Hold", "MemoryObjectStore", "MemoryRepository", "MemoryVersionStore"]
 
 T = TypeVar("T")
+_CHUNK_BYTES = 1 << 20
 
 
 class Hold:
@@ -142,6 +143,12 @@ class MemoryObjectStore(_Scripted):
             return found.content
 
         return await self._perform("get", effect)
+
+    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
+        """See ``ObjectStore.fetch``."""
+        content = await self.get(key)
+        for start in range(0, len(content), _CHUNK_BYTES):
+            await sink(content[start : start + _CHUNK_BYTES])
 
 
 class MemoryVersionStore(_Scripted):

@@ -127,9 +127,10 @@ class MemoryRepository:
             self.branches[branch].staged[key] = None
 
     def find_object(self, branch: str, key: str) -> MemoryObject | None:
-        """Return what a branch holds at a key, staged changes included."""
+        """Return what a branch, staged changes included, a tag or a commit holds at a key."""
         if branch not in self.branches:
-            return None
+            tree = self._trees.get(self.tags.get(branch, branch))
+            return None if tree is None else tree.get(key)
         found = self.branches[branch]
         return found.staged[key] if key in found.staged else self._trees[found.head].get(key)
 

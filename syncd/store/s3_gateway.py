@@ -24,7 +24,7 @@ from syncd.store.s3_signing import KnownDigestSigner
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from types import TracebackType
 
     from syncd.model import Fingerprint
@@ -63,7 +63,7 @@ class S3Gateway:
             branch: Its name, the first part of every S3 key.
             concurrency: Requests under way at a time, and connections kept.
             addressing_style: "path", or "virtual" where the repository is part of the host name.
-            ca_file: PEM file of the certificates to trust; None: those that come with botocore.
+            ca_file: PEM file of the certificates to trust; None: the system's.
             connect_timeout_s: For a connection.
             read_timeout_s: Without progress in either direction; not for a whole upload.
         """
@@ -162,17 +162,26 @@ class S3Gateway:
 
     async def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``."""
+        chunks: list[bytes] = []
+
+        async def take(chunk: bytes) -> None:
+            chunks.append(chunk)
+
+        await self.fetch(key, take)
+        return b"".join(chunks)
+
+    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
+        """See ``ObjectStore.fetch``."""
         doing = f"reading {key}"
         _check(key, doing)
         async with self._request(doing) as progressed:
             answer = await self._client.get_object(Bucket=self._place.repository, Key=self._path(key))
             self._etag(answer, doing)
-            chunks = []
             async with answer["Body"] as stream:
                 async for chunk in stream.iter_chunks(CHUNK_BYTES):
-                    chunks.append(chunk)
                     progressed()
-        return b"".join(chunks)
+                    await sink(chunk)
+                    progressed()
 
     async def _delete_together(self, keys: Sequence[str]) -> tuple[set[str], dict[str, StoreError]]:
         doing = f"deleting {len(keys)} objects"

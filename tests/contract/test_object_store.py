@@ -173,6 +173,22 @@ async def test_a_large_file_is_streamed(stores: Stores, tmp_path: Path) -> None:
     assert await stores.objects.get("images/large.tif") == content
 
 
+async def test_a_large_object_is_handed_on_in_pieces_as_fast_as_they_are_taken(stores: Stores) -> None:
+    content = os.urandom(5 * 1024 * 1024 + 7)
+    await stores.put("images/large.jpg", content)
+    taken: list[bytes] = []
+
+    async def take(piece: bytes) -> None:
+        await asyncio.sleep(0.001)
+        taken.append(piece)
+
+    await stores.objects.fetch("images/large.jpg", take)
+    assert b"".join(taken) == content
+    assert max(map(len, taken)) <= 1024 * 1024
+    with pytest.raises(NotFoundStoreError):
+        await stores.objects.fetch("images/none.jpg", take)
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 2 * 1024 * 1024])
 async def test_bodies_of_every_size_arrive_whole(stores: Stores, size_bytes: int) -> None:
     content = os.urandom(size_bytes)
