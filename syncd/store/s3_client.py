@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.handlers import add_expect_header
@@ -27,6 +29,13 @@ _NO_ENVIRONMENT = {  # botocore's (config file's name, environment variable, def
     "credentials_file": (None, None, os.devnull, None),
     "ca_bundle": (None, None, None, None),
 }
+
+
+class _SystemTrust(AIOHTTPSession):
+    """Trusts what the system trusts, as the SDK of the other protocol does, not the list that comes with botocore."""
+
+    def _build_verify_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
 
 
 @asynccontextmanager
@@ -50,7 +59,7 @@ async def open_client(
         signer: Signs every request in place of botocore.
         connections: The most at a time.
         addressing_style: "path" or "virtual".
-        ca_file: PEM file of the certificates to trust; None: those that come with botocore.
+        ca_file: PEM file of the certificates to trust; None: the system's.
         timeouts_s: For a connection, and for the next bytes of an answer.
     """
     config = AioConfig(
@@ -65,10 +74,12 @@ async def open_client(
         response_checksum_validation="when_required",
         s3={"addressing_style": addressing_style},
         connector_args={"keepalive_timeout": KEEPALIVE_S},
+        http_session_cls=AIOHTTPSession if ca_file else _SystemTrust,
         warm_up_loader_caches=True,  # reads botocore's models in a thread, not on first use in the loop
     )
     session = AioSession(session_vars=_NO_ENVIRONMENT)
-    opening = session.create_client("s3", region_name=ANY_REGION, endpoint_url=endpoint, verify=ca_file, config=config)
+    trusted = ca_file or True  # at None botocore asks REQUESTS_CA_BUNDLE
+    opening = session.create_client("s3", region_name=ANY_REGION, endpoint_url=endpoint, verify=trusted, config=config)
     async with opening as client:
         events = client.meta.events
         events.register("request-created.s3", signer.sign)

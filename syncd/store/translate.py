@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE = timedelta(minutes=5)  # lakeFS refuses from 15 on; from here the clock is worth naming
 LONGEST_QUOTE = 300  # characters of a server's message that go into an error
+_OTHER_NAME = "set lakefs.endpoint to a name that is in the certificate, or have one made that holds this name"
+_CERTIFICATE_STEPS = {  # source: OpenSSL's x509_vfy.h
+    9: "set this machine's clock (timedatectl set-ntp true); if it is right, the server's certificate is too new",
+    10: "renew the server's certificate; if it is good, set this machine's clock (timedatectl set-ntp true)",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,  # the name is an IP address
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +105,7 @@ def unreachable(error: BaseException, doing: str, place: Place) -> StoreError:
                 return NeedsPersonStoreError(
                     f"lakeFS at {place.address} is not trusted, so syncd gave up {doing}",
                     cause=_tls_cause(cause),
-                    next_step="set lakefs.ca_file for a private certificate, or http:// for a server without TLS",
+                    next_step=_tls_step(cause),
                 )
             case ConnectionRefusedError():
                 return _lost(
@@ -198,6 +205,13 @@ def _tls_cause(error: ssl.SSLError) -> str:
     if reason == "WRONG_VERSION_NUMBER":
         return "The server there does not speak TLS"
     return f"TLS failed: {reason or 'unknown reason'}"
+
+
+def _tls_step(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", 0)  # only OpenSSL sets it
+        return _CERTIFICATE_STEPS.get(code, "if a private authority signed it, set lakefs.ca_file to its PEM file")
+    return "set lakefs.ca_file for a private certificate, or http:// for a server without TLS"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

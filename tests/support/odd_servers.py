@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 
@@ -25,8 +26,9 @@ class OddServer:
 
 
 @asynccontextmanager
-async def _serve(
+async def serve(
     handle: Callable[[OddServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[OddServer]:
     odd = OddServer()
     running: set[asyncio.Task[None]] = set()
@@ -42,8 +44,8 @@ async def _serve(
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    odd.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    odd.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield odd
     finally:
@@ -60,7 +62,7 @@ def silent_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
         while data := await reader.read(65536):
             odd.requests.append(data)
 
-    return _serve(handle)
+    return serve(handle)
 
 
 def deaf_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
@@ -71,7 +73,7 @@ def deaf_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await asyncio.Event().wait()
 
-    return _serve(handle)
+    return serve(handle)
 
 
 def hanging_up_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
@@ -80,7 +82,7 @@ def hanging_up_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
     async def handle(odd: OddServer, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         odd.requests.append(await reader.readuntil(b"\r\n\r\n"))
 
-    return _serve(handle)
+    return serve(handle)
 
 
 def canned_server(
@@ -95,7 +97,7 @@ def canned_server(
         writer.write(answer.encode() + (b"" if odd.requests[-1].startswith(b"HEAD ") else body))
         await writer.drain()
 
-    return _serve(handle)
+    return serve(handle)
 
 
 def counting_server(together: int, headers: dict[str, str]) -> contextlib.AbstractAsyncContextManager[OddServer]:
@@ -116,7 +118,7 @@ def counting_server(together: int, headers: dict[str, str]) -> contextlib.Abstra
             writer.write(answer.encode())
             await writer.drain()
 
-    return _serve(handle)
+    return serve(handle)
 
 
 def lossy_proxy(upstream: str) -> contextlib.AbstractAsyncContextManager[OddServer]:
@@ -141,4 +143,4 @@ def lossy_proxy(upstream: str) -> contextlib.AbstractAsyncContextManager[OddServ
             swallowing.cancel()
             their_writer.close()
 
-    return _serve(handle)
+    return serve(handle)
