@@ -112,6 +112,8 @@ class Committer:
                 commit = await self._versions.commit(self._staging, opened.message, opened.metadata)
             except NothingToCommitError:
                 commit = await self._find(self._staging, opened.intent)
+                if commit is None:  # someone reset or committed it just now: what was there is not to be believed
+                    await self._branch.require_own()
         if commit is None:
             await self._journal.write(snapshots.abandon, opened.sequence)
             log.info("snapshot_abandoned", trigger=opened.trigger, reason="lakeFS finds nothing to commit")

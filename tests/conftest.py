@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import lakefs
@@ -82,11 +82,11 @@ def repository(lakefs_server: ServerProcess, create_repository: Callable[[Server
 
 
 @pytest.fixture(scope="session")
-def s3_for() -> Iterator[Callable[[ServerProcess], S3Client]]:
-    """Make a plain boto3 client for a server: what an outsider sees."""
+def s3_for() -> Iterator[Callable[..., S3Client]]:
+    """Make a plain boto3 client for a server, ``s3_for(server, **options of its Config)``: what an outsider sees."""
     with ExitStack() as clients:
 
-        def connect(server: ServerProcess) -> S3Client:
+        def connect(server: ServerProcess, **options: Any) -> S3Client:
             client = boto3.client(
                 "s3",
                 endpoint_url=server.endpoint,
@@ -97,6 +97,7 @@ def s3_for() -> Iterator[Callable[[ServerProcess], S3Client]]:
                     s3={"addressing_style": "path"},
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
+                    **options,
                 ),
             )
             clients.callback(client.close)
@@ -106,6 +107,6 @@ def s3_for() -> Iterator[Callable[[ServerProcess], S3Client]]:
 
 
 @pytest.fixture(scope="session")
-def s3(lakefs_server: ServerProcess, s3_for: Callable[[ServerProcess], S3Client]) -> S3Client:
+def s3(lakefs_server: ServerProcess, s3_for: Callable[..., S3Client]) -> S3Client:
     """A plain boto3 client for the shared server, for comparing from outside."""
     return s3_for(lakefs_server)

@@ -21,12 +21,14 @@ def answer_json(answer: SnapshotAnswer) -> dict[str, Any]:
 
 def daemon_picture(engine: Engine, daemon: Daemon) -> DaemonPicture:
     """Return what only the running daemon knows."""
-    live = daemon.live
+    live, healths = daemon.live, [source.health() for source in engine.sources]
+    # what a source holds is known before the loop decides anew
+    holds = [live.hold, *(health.hold for health in healths if health.hold not in live.hold)]
     return DaemonPicture(
         activity=live.activity.value,
         why=live.why,
-        hold=live.hold,
+        hold="; ".join(hold for hold in holds if hold),
         failure=str(daemon.failure.error) if daemon.failure else "",
         wake_at=live.next_decision_at,
-        sources=[source.health() for source in engine.sources],
+        sources=healths,
     )

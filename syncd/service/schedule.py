@@ -32,8 +32,9 @@ class Schedule:
         since = last_snapshot_at or self._started_at
         if self._passed_at is not None:
             since = max(since, self._passed_at)
-        moment = next(CronSim(self._expression, since.astimezone(self._zone)), None)
-        return None if moment is None else moment.astimezone(UTC)
+        moments = (moment.astimezone(UTC) for moment in CronSim(self._expression, since.astimezone(self._zone)))
+        # From within the second of an hour that comes twice, CronSim begins with moments of the first one.
+        return next((moment for moment in moments if moment > since), None)
 
     def set_back(self, last_snapshot_at: datetime | None, now: datetime) -> None:
         """Go by a clock that was set back: what was dealt with comes once, unless that is too far ahead to be true."""

@@ -28,7 +28,7 @@ class ProblemBook:
 
     def __init__(self, source: str, inventory: Inventory, clock: Callable[[], datetime]) -> None:
         self._source, self._inventory, self._clock = source, inventory, clock
-        self._standing: dict[str, ProblemCode | None] = {}  # None: of an earlier run, and not met again yet
+        self._standing: dict[str, tuple[ProblemCode, str] | None] = {}  # None: of an earlier run, and not met again yet
         self._listings: list[set[str]] = []  # of each listing under way, what it has not met again yet
         self._to_set: dict[str, Problem] = {}
         self._to_clear: set[str] = set()
@@ -40,7 +40,7 @@ class ProblemBook:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many problems stand, by code."""
-        return Counter(code.value for code in self._standing.values() if code is not None)
+        return Counter(said[0].value for said in self._standing.values() if said is not None)
 
     def stands(self, path: str) -> bool:
         """Return whether a path has a problem."""
@@ -48,15 +48,14 @@ class ProblemBook:
 
     def note(self, path: str, code: ProblemCode, detail: str) -> bool:
         """Add or replace the problem of a path; return whether it is a new one."""
-        key = shown(path)
-        new = self._standing.get(key) != code
-        self._standing[key] = code
+        key, before = shown(path), self._standing.get(shown(path))
+        self._standing[key] = code, detail
         for unmet in self._listings:
             unmet.discard(key)
         self._to_clear.discard(key)
-        if new:  # else it stands as it is, and nothing need be written
+        if before != (code, detail):  # else it stands as it is, and nothing need be written
             self._to_set[key] = Problem(source=self._source, path=key, code=code, detail=detail, since=self._clock())
-        return new
+        return before is None or before[0] != code
 
     def clear(self, path: str) -> None:
         """Remove the problem of a path, if it has one."""

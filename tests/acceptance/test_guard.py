@@ -105,6 +105,39 @@ def test_without_a_daemon_it_is_held_and_approved_as_well(published: Dataset, re
     assert images(reader.objects(taken["tag"])) == folder(published.root)
 
 
+def test_a_csv_table_that_lost_its_rows_waits_and_images_flow(dataset: Dataset, reader: Reader) -> None:
+    """A load that broke off, or an export of an emptied table: the file is whole, and nearly nothing is in it."""
+    labels = dataset.directory / "labels.csv"
+    whole = "".join(["id,image\n", *(f"{number},{number}.png\n" for number in range(COUNT))]).encode()
+    few = b"".join(whole.splitlines(keepends=True)[:4])
+    labels.write_bytes(whole)
+    table = {"name": "labels", "csv": str(labels), "key": "id", "image_column": "image", "closure": "off"}
+    dataset.configure(
+        snapshot={"quiet_seconds": 1.0}, guard={"max_delete_percent": 25}, tables=[{**table, "poll_seconds": 0.1}]
+    )
+    dataset.start()
+    assert reader.objects(dataset.snapshot()["tag"]) == {"tables/labels.csv": whole}
+
+    labels.write_bytes(few)
+    held = dataset.status_until(lambda seen: seen["hold"], "a person is told")
+    assert held["state"] == "held"
+    assert "37 of 40 rows of labels are gone (92 %)" in held["hold"]
+    (dataset.root / "new.png").write_bytes(b"new")
+    dataset.status_until(lambda seen: seen["snapshot"]["added"] == 1, "the new image is published")
+    newest = dataset.status()["snapshot"]["tag"]
+    assert reader.objects(newest) == {"tables/labels.csv": whole, "images/new.png": b"new"}
+    refused = dataset.command("snapshot")
+    assert refused.returncode == EXIT_HELD
+    assert "37 of 40 rows of labels" in refused.stderr
+    assert "syncd approve" in refused.stderr
+
+    answer = dataset.json_of("approve")
+    assert (list(answer["held"]["tables"]), answer["tables"]) == (["labels"], ["labels"])
+    taken = dataset.snapshot()
+    assert (taken["held"], taken["left_out"]) == ("", [])
+    assert reader.objects(taken["tag"]) == {"tables/labels.csv": few, "images/new.png": b"new"}
+
+
 def test_nothing_to_approve_is_no_failure(published: Dataset, versions: lakefs.Repository) -> None:
     count = len(list(versions.tags()))
     done = published.command("approve")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+import random
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +18,9 @@ from mypy_boto3_s3 import S3Client
 
 from syncd.errors import EXIT_HELD
 from syncd.service import control
-from tests.support.comparing import Reader, folder
+from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset
+from tests.support.parts import PART_BYTES, upload_in_parts
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -289,3 +291,22 @@ def test_a_new_state_directory_carries_on_where_the_old_one_was_cut_off(
     assert len([commit for commit in versions.branch(STAGING).log() if "syncd.snapshot" in commit.metadata]) == 3
     with contextlib.suppress(StopIteration):
         assert next(iter(versions.branch("main").log())).metadata["syncd.snapshot"] == "f" * 32
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same-content", "other-content"])
+def test_an_upload_in_parts_that_a_first_start_finds_on_the_branch_gives_way_to_the_file_in_the_folder(
+    dataset: Dataset, reader: Reader, versions: lakefs.Repository, s3: S3Client, rng: random.Random, same: bool
+) -> None:
+    """P1: nobody knows its SHA-256, and its ETag looks like an MD5 but is none; so the file is sent in any case."""
+    versions.create(f"local://{versions.id}")
+    branch = versions.branch(STAGING).create("main")
+    parts = [rng.randbytes(PART_BYTES), rng.randbytes(PART_BYTES)]
+    upload_in_parts(s3, versions.id, f"{STAGING}/images/a.png", parts)
+    branch.commit(message="by hand")
+    foreign = branch.get_commit().id
+    (dataset.root / "a.png").write_bytes(b"".join(parts if same else reversed(parts)))
+    answer = dataset.json_of("sync")
+    assert (answer["added"], answer["changed"], answer["deleted"], answer["images"]) == (0, 1, 0, 1)
+    for reference in (answer["tag"], "main", STAGING):
+        assert_same(reader.objects(reference), folder(dataset.root))
+    assert (reader.objects(foreign) == folder(dataset.root)) == same, "the commit that was there is as it was"

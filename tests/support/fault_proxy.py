@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import socket
 import struct
@@ -98,12 +99,15 @@ class Rule:
         return left and self.operation in {"any", request.operation} and self.where(request)
 
 
-class Attempt(NamedTuple):
-    """A request, or a connection that was reset before one was read."""
+@dataclass(slots=True)
+class Attempt:
+    """A request, or a connection that was reset before one was read. Times are those of time.monotonic."""
 
-    at: float  # time.monotonic
+    at: float
     operation: str = ""
     target: str = ""
+    conditional: bool = False  # it has "If-None-Match"
+    answered_at: float = math.inf  # when the last of the answer had been passed on
 
 
 class FaultProxy(CountingProxy):
@@ -155,22 +159,30 @@ class FaultProxy(CountingProxy):
                 raise _reset(writer)
             while True:
                 request = await _read_request(reader, writer)
-                await self._answer(request, self._choose(request), reader, writer)
+                fault, attempt = self._choose(request)
+                await self._answer(request, fault, attempt, reader, writer)
         self._open.discard(writer)
         writer.close()
 
-    def _choose(self, request: Request) -> Fault:
+    def _choose(self, request: Request) -> tuple[Fault, Attempt]:
+        conditional = b"if-none-match" in _headers(request.head)
         with self._lock:
-            self.attempts.append(Attempt(time.monotonic(), request.operation, request.target))
+            attempt = Attempt(time.monotonic(), request.operation, request.target, conditional)
+            self.attempts.append(attempt)
             self._lines.append(request.head.partition(b"\r\n")[0].decode("latin-1"))
             rule, fault = next((rule for rule in self._rules if rule.fits(request)), None), PASS
             if rule is not None and self._rng.random() < rule.probability:
                 rule.used, fault = rule.used + 1, self._rng.choice(rule.faults)
             self.done[request.operation, str(fault)] += 1
-            return fault
+            return fault, attempt
 
     async def _answer(
-        self, request: Request, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        request: Request,
+        fault: Fault,
+        attempt: Attempt,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         if fault.kind == "stall":
             with contextlib.suppress(TimeoutError):
@@ -191,6 +203,7 @@ class FaultProxy(CountingProxy):
         pieces = DRIP_PIECES if fault.kind == "drip" else 1
         for start in range(0, len(answer), step := -(-len(answer) // pieces)):
             await _send(writer, answer[start : start + step])
+            attempt.answered_at = time.monotonic()
             await asyncio.sleep((fault.seconds or 0) / pieces if pieces > 1 else 0)
 
     async def _forward(self, request: Request) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from syncd.committer import Committer
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, TransientStoreError
 from syncd.fingerprint import SetDigest
-from syncd.journal import Journal, branch
+from syncd.journal import Journal, adoption, branch
 from syncd.model import Trigger
 from syncd.ownership.preparation import Preparation
 from syncd.ownership.staging_branch import BranchChangedError
@@ -144,6 +145,60 @@ async def test_a_crash_between_commit_and_its_record_makes_no_second_commit(desk
         await desk.publish()
     await desk.restarted().resume()
     assert desk.versions.calls["commit"] == 1
+
+
+async def test_what_turns_out_to_be_committed_already_is_no_commit_and_the_next_change_is_one_as_ever(desk):
+    """P7: lakeFS is not asked for a commit of nothing, each of which would make its branch slower to read.
+
+    What the branch held was not known, as where another tool wrote it, and was sent anew; it was the very same.
+    """
+    await desk.stage(a=b"a")
+    first = await desk.publish()
+    await desk.journal.write(adoption.adopt_committed, [("images/a.png", None, 1)], LATER)
+    await desk.stage(a=b"a")
+    assert (await desk.journal.standing(count_up_to=9)).uncommitted == 1
+    assert await desk.publish("snap-2") is None
+    assert desk.versions.calls["commit"] == 1
+    assert await desk.journal.open_snapshot() is None
+    assert (await desk.journal.standing(count_up_to=9)).uncommitted == 0
+    assert desk.repository.tags == {"snap-1": first.commit_id}
+
+    await desk.stage(b=b"b")
+    snapshot = await desk.publish("snap-2")
+    assert (snapshot.tag, snapshot.added, snapshot.changed, snapshot.images) == ("snap-2", 1, 0, 2)
+    assert desk.repository.tree("snap-2").keys() == {"images/a.png", "images/b.png"}
+    assert desk.versions.calls["commit"] == 2
+
+
+async def test_what_was_acknowledged_and_is_gone_is_no_commit_and_is_staged_anew(desk):
+    """P1: someone reset the branch between the upload and the snapshot."""
+    await desk.stage(a=b"a")
+    desk.repository.branches["staging"].staged.clear()
+    with pytest.raises(TransientStoreError, match="1 changes that lakeFS acknowledged are not on the branch"):
+        await desk.publish()
+    assert desk.versions.calls["commit"] == 0
+    assert await desk.journal.open_snapshot() is None
+
+    await desk.stage(a=b"a", b=b"b")
+    snapshot = await desk.publish()
+    assert (snapshot.tag, snapshot.added, snapshot.images) == ("snap-1", 2, 2)
+    assert desk.repository.tree("snap-1").keys() == {"images/a.png", "images/b.png"}
+    assert desk.versions.calls["commit"] == 1
+
+
+async def test_what_is_reset_just_before_the_commit_is_not_taken_for_committed(desk):
+    """P1: lakeFS finds nothing to commit, though a moment ago there was something."""
+    await desk.stage(a=b"a")
+    held = desk.versions.hold_next("commit")
+    publishing = asyncio.create_task(desk.publish())
+    await held.reached.wait()
+    desk.repository.branches["staging"].staged.clear()
+    held.release.set()
+    with pytest.raises(TransientStoreError, match="not on the branch"):
+        await publishing
+    await desk.stage(a=b"a")
+    snapshot = await desk.publish("snap-2")
+    assert desk.repository.tree(snapshot.tag).keys() == {"images/a.png"}
 
 
 async def test_what_someone_else_committed_is_published_once_a_person_has_agreed(desk):

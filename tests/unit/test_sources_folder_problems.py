@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import socket
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ from tests.support.memory_inventory import MemoryInventory
 from tests.support.watching import Watched, sha256, watched, write
 
 NOBODY = 65534
+IN_OPEN = 0x20
 LONG = "/".join(["n" * 200] * 6) + "/long.jpg"
 
 
@@ -35,6 +40,27 @@ async def expect(world: Watched, problems: dict[str, str]) -> None:
     assert world.inventory.contents() == {"images/good.jpg": sha256(b"good")}
     for problem in world.inventory.problems.values():
         assert problem.detail
+
+
+@contextlib.contextmanager
+def opened_in(directory: Path) -> Iterator[Callable[[], set[str]]]:
+    """Lend what tells which names in a directory were opened since it was asked last, by whomever."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert libc.inotify_add_watch(fd, os.fsencode(directory), IN_OPEN) > 0
+
+    def names() -> set[str]:
+        told, found = os.read(fd, 1 << 20), set()
+        while told:
+            length = struct.unpack_from("iIII", told)[3]
+            found.add(told[16 : 16 + length].rstrip(b"\0").decode())
+            told = told[16 + length :]
+        return found - {""}  # the directory itself
+
+    try:
+        yield names
+    finally:
+        os.close(fd)
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "while-watching"])
@@ -100,6 +126,29 @@ async def test_symlinks_pipes_and_sockets_are_named_if_a_file_of_that_name_would
                 (root / name).unlink()
             world.source.request_rescan()
             await expect(world, {})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a device")
+@pytest.mark.parametrize("watch", ["auto", "polling"])
+async def test_a_device_is_named_and_never_opened(root: Path, watch: str) -> None:
+    """To open some is to do something: to rewind a tape, to wait for a modem."""
+    write(root / "was.jpg", b"a file")
+    os.mknod(root / "early.jpg", stat.S_IFCHR | 0o666, os.makedev(1, 5))  # as /dev/zero
+    os.mknod(root / "early.txt", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    with opened_in(root) as opened:
+        async with watched(root, watch=watch) as world:
+            await world.barrier()
+            for name in ("late.jpg", "was.jpg"):
+                os.mknod(root / "new", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+                (root / "new").rename(root / name)
+            await expect(world, dict.fromkeys(["early.jpg", "late.jpg", "was.jpg"], "not-regular"))
+            assert opened() == {"good.jpg", "was.jpg"}, "and the latter as long as it was a file"
+            for name in ("early.jpg", "late.jpg", "was.jpg"):
+                (root / name).unlink()
+            world.source.request_rescan()
+            await expect(world, {})
+        (root / "early.txt").open("rb").close()
+        assert "early.txt" in opened(), "it would have been seen"
 
 
 async def test_a_file_replaced_by_a_symlink_is_absent_and_named(root: Path, tmp_path: Path) -> None:
