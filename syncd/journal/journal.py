@@ -43,7 +43,7 @@ class Journal:
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / FILE_NAME
-        self.recorded = asyncio.Event()  # set after each record(); the loop clears it
+        self.recorded = asyncio.Event()  # set after each observation or problem; the loop clears it
         self._database = Database(self.path, broken=self._wake_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -167,10 +167,12 @@ class Journal:
         if any(problem.source != source for problem in found):
             raise ValueError("a source reports its own problems only")
         await self.write(problems.put, found)
+        self.recorded.set()  # what is held has changed, perhaps
 
     async def clear_problems(self, source: str, paths: Sequence[str]) -> None:
         """See ``Inventory.clear_problems``."""
         await self.write(problems.clear, source, paths)
+        self.recorded.set()
 
     # What the loop, the uploader and the committer need.
 

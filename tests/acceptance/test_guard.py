@@ -123,13 +123,13 @@ def test_a_csv_table_that_lost_its_rows_waits_and_images_flow(dataset: Dataset, 
     assert held["state"] == "held"
     assert "37 of 40 rows of labels are gone (92 %)" in held["hold"]
     (dataset.root / "new.png").write_bytes(b"new")
-    dataset.status_until(lambda seen: seen["snapshot"]["added"] == 1, "the new image is published")
+    dataset.status_until(lambda seen: seen["snapshot"]["images"] == 1, "the new image is published")
     newest = dataset.status()["snapshot"]["tag"]
     assert reader.objects(newest) == {"tables/labels.csv": whole, "images/new.png": b"new"}
     refused = dataset.command("snapshot")
     assert refused.returncode == EXIT_HELD
-    assert "37 of 40 rows of labels" in refused.stderr
-    assert "syncd approve" in refused.stderr
+    assert "37 of 40 rows of labels" in refused.stdout
+    assert "syncd approve" in refused.stdout
 
     answer = dataset.json_of("approve")
     assert (list(answer["held"]["tables"]), answer["tables"]) == (["labels"], ["labels"])
