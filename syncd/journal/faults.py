@@ -54,6 +54,12 @@ def translated(error: sqlite3.Error, path: Path) -> JournalError:
             cause="the disk under the state directory has no space left",
             next_step=f"df -h {path.parent} , then free some; syncd carries on by itself",
         )
+    if "unable to open" in text:
+        return JournalError(
+            f"the journal {path} cannot be used: {text}",
+            cause="permissions, or a disk with no inodes left for the two files beside it",
+            next_step=f"ls -ld {path.parent} {path} ; df -i {path.parent}",
+        )
     if "no such " in text:  # table, column, index
         return JournalError(
             f"the journal {path} is of an older schema: {text}",

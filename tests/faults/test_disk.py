@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import lakefs
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from tests.acceptance.test_restarts import assert_no_intent_twice, fill
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset, until
+from tests.support.labels import CsvLabels, configure, put
+from tests.support.small_disk import SmallDisk
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -93,3 +96,71 @@ def test_few_descriptors_slow_it_down_or_are_named(
     dataset.start()
     answer = dataset.snapshot()
     assert_same(reader.objects(answer["tag"]), folder(dataset.root))
+
+
+@pytest.fixture
+def disk(dataset: Dataset) -> Iterator[SmallDisk]:
+    """The state directory's own, which the daemon and the commands see; of few inodes and enough bytes."""
+    if not SmallDisk.possible():
+        pytest.skip("needs root, to mount a disk of few inodes")
+    dataset.state_dir.mkdir()
+    small = SmallDisk(dataset.state_dir, "16m", inodes=60)
+    dataset.command_prefix = ("nsenter", f"--mount=/proc/{small.pid}/ns/mnt")
+    dataset.state_dir = small.folder
+    yield small
+    dataset.close()
+    small.close()
+
+
+def test_a_disk_with_no_inode_left_is_named_and_it_goes_on_once_there_are_some(
+    dataset: Dataset, reader: Reader, versions: lakefs.Repository, disk: SmallDisk, tmp_path: Path
+) -> None:
+    """What was open goes on being written, no new file can be made: the list of what does not fit is one."""
+    csv_labels = CsvLabels(tmp_path)
+    configure(dataset, csv_labels, "warn")
+    put(dataset, "1.png")
+    csv_labels.write({"1": "1.png"})
+    daemon = dataset.start()
+    before = dataset.snapshot()["tag"]
+
+    disk.use_up_inodes()
+    put(dataset, "2.png")
+    csv_labels.write({"1": "1.png", "2": "2.png", "3": "3.png"})
+    failed = dataset.command("snapshot", "--timeout", "2")
+    assert failed.returncode == 1
+    assert f"df -i {dataset.directory / 'state'}" in failed.stderr
+    status = dataset.status()
+    assert status["state"] == "failing"
+    assert "No space left on device" in status["failure"]
+    assert dataset.status()["snapshot"]["tag"] == before
+
+    disk.make_room()
+    dataset.status_until(lambda seen: seen["state"] != "failing", "it goes on by itself")
+    objects = reader.objects(dataset.snapshot()["tag"])
+    assert b'"image": "images/3.png"' in objects.pop("tables/labels/_closure.json")
+    assert objects.pop("tables/labels.csv") == (tmp_path / "labels.csv").read_bytes()
+    assert_same(objects, folder(dataset.root))
+    assert_no_intent_twice(versions)
+    assert daemon.exit_code is None
+
+
+def test_a_start_with_no_inode_left_says_so_and_the_next_one_goes_on(
+    dataset: Dataset, reader: Reader, disk: SmallDisk
+) -> None:
+    put(dataset, "1.png")
+    dataset.configure()
+    dataset.start()
+    dataset.snapshot()
+    dataset.daemons[-1].stop()
+    disk.use_up_inodes()
+    daemon = dataset.start(ready=False)
+    assert daemon.wait() == 1
+    assert "inodes" in daemon.log()
+    assert f"df -i {dataset.directory / 'state'}" in daemon.log()
+    assert "Traceback" not in daemon.log()
+
+    disk.make_room()
+    put(dataset, "2.png")
+    dataset.start()
+    assert_same(reader.objects(dataset.snapshot()["tag"]), folder(dataset.root))
+    assert not list(disk.folder.glob("*.damaged-*"))

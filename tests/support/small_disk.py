@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-HOLD = 'mount -t tmpfs -o "size=$2,mode=0777" none "$1" && echo ready && exec sleep infinity'
+HOLD = 'mount -t tmpfs -o "size=$2,nr_inodes=$3,mode=0777" none "$1" && echo ready && exec sleep infinity'
 PIECE = b"\0" * (1 << 16)
 
 
 class SmallDisk:
     """Mounted from now on, until ``close``; what is on it outlives the processes that use it."""
 
-    def __init__(self, folder: Path, size: str) -> None:
-        command = ["unshare", "--mount", "sh", "-c", HOLD, "sh", str(folder), size]
+    def __init__(self, folder: Path, size: str, *, inodes: int = 10_000) -> None:
+        command = ["unshare", "--mount", "sh", "-c", HOLD, "sh", str(folder), size, str(inodes)]
         self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._holder.stdout is not None
         said = self._holder.stdout.readline()
@@ -43,9 +44,16 @@ class SmallDisk:
             while True:
                 file.write(PIECE)
 
+    def use_up_inodes(self) -> None:
+        """Leave room for bytes, and for not one more file."""
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                (self.folder / f"filler-{number}").touch()
+
     def make_room(self) -> None:
-        """Take back what was filled."""
-        (self.folder / "filler").unlink(missing_ok=True)
+        """Take back what was filled or used up."""
+        for filler in self.folder.glob("filler*"):
+            filler.unlink()
 
     def close(self) -> None:
         """Unmount it, once nobody else sees it."""

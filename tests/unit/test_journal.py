@@ -238,6 +238,14 @@ async def test_sources_find_what_is_known_by_directory(journal):
     assert set(journal.known(keys)) == {"images/a.png", "images/b/c.png", "images/b/d/e.png", "tables/t.csv"}
 
 
+async def test_a_problem_that_comes_or_goes_wakes_the_loop_since_something_may_be_held(journal):
+    problem = Problem(source="labels", path="labels", code=ProblemCode.HELD, detail="40 of 100", since=START)
+    for change in (journal.set_problems("labels", [problem]), journal.clear_problems("labels", ["labels"])):
+        journal.recorded.clear()
+        await change
+        assert journal.recorded.is_set()
+
+
 async def test_problems_keep_their_since_while_they_stand(journal):
     def problem(code: ProblemCode, at=START) -> Problem:
         return Problem(source="images", path="x.png", code=code, detail="d", since=at)

@@ -115,8 +115,9 @@ def _translated(error: OSError, directory: Path) -> JournalError:
     if error.errno in _FULL:
         return JournalError(
             f"{directory} cannot be written: {error.strerror}",
-            cause="the disk under the state directory has no space left",
-            next_step=f"df -h {directory.parent} , then free some; syncd carries on by itself",
+            cause="the disk under the state directory has no space left, or no inodes",
+            next_step=f"df -h {directory.parent} ; df -i {directory.parent} , then free some;"
+            " syncd carries on by itself",
         )
     return JournalError(
         f"{directory} cannot be used: {error.strerror}",
