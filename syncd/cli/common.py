@@ -24,6 +24,9 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="[REF]", help="A tag, a commit id or its beginning, a branch, or latest.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys, for scripts.")]
 TimeoutOption = Annotated[
     float,

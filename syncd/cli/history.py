@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.cli.common import ConfigOption, JsonOption, ReferenceArgument, configured, print_json, say
 from syncd.errors import UsageError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
@@ -50,9 +50,7 @@ def log(
 
 
 def show_snapshot(
-    reference: Annotated[
-        str, typer.Argument(metavar="[REF]", help="A tag, a commit id or its beginning, a branch, or latest.")
-    ] = LATEST,
+    reference: ReferenceArgument = LATEST,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="The newest made by then: 2026-11-01, or with a time.")
     ] = None,

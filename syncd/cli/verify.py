@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.cli.common import ConfigOption, JsonOption, ReferenceArgument, configured, print_json, say
 from syncd.errors import EXIT_FAILED
 from syncd.snapshots.reference import LATEST, find
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    reference: Annotated[
-        str, typer.Argument(metavar="[REF]", help="A tag, a commit id or its beginning, a branch, or latest.")
-    ] = LATEST,
+    reference: ReferenceArgument = LATEST,
     read_data: Annotated[bool, typer.Option("--read-data", help="Read the objects and check their digests.")] = False,
     sample: Annotated[
         float, typer.Option("--sample", min=0, max=100, metavar="PERCENT", help="With --read-data: so many, at random.")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from syncd.store.base import Commit, VersionStore
 
 MOST_COMMITS = 20_000  # of the publish branch; a snapshot is two
-_PARENTS_OF_MERGE = 2
 
 
 class Recovery:
@@ -62,9 +61,9 @@ class Recovery:
         published = False
         async for commit in self._versions.log(self._publish, limit=MOST_COMMITS):
             published = published or commit.id == head.id
-            intent = commit.metadata.get(INTENT_METADATA)
-            if intent is None or len(commit.parents) < _PARENTS_OF_MERGE:
+            if not commit.is_snapshot:
                 continue
+            intent = commit.metadata[INTENT_METADATA]
             if commit.id in tags:
                 found.append(_of(commit, intent, step="tagged", tag=tags[commit.id]))
             elif not found and unfinished is None:

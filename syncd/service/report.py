@@ -21,14 +21,12 @@ def answer_json(answer: SnapshotAnswer) -> dict[str, Any]:
 
 def daemon_picture(engine: Engine, daemon: Daemon) -> DaemonPicture:
     """Return what only the running daemon knows."""
-    live, healths = daemon.live, [source.health() for source in engine.sources]
-    # what a source holds is known before the loop decides anew
-    holds = [live.hold, *(health.hold for health in healths if health.hold not in live.hold)]
+    live = daemon.live
     return DaemonPicture(
         activity=live.activity.value,
         why=live.why,
-        hold="; ".join(hold for hold in holds if hold),
+        hold=live.hold,
         failure=str(daemon.failure.error) if daemon.failure else "",
         wake_at=live.next_decision_at,
-        sources=healths,
+        sources=[source.health() for source in engine.sources],
     )

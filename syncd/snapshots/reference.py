@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 LATEST = "latest"
 MOST_COMMITS = 1_000_000  # looked through for a time, newest first
 MOST_NAMES = 10_000  # tags among which similar ones are looked for
-_PARENTS_OF_MERGE = 2
 
 
 class UnknownSnapshotError(SyncdError):
@@ -87,28 +86,22 @@ def moment_of(text: str) -> datetime:
 
 async def _newest(versions: VersionStore, publish: str, *, before: datetime | None) -> Pinned:
     """Return the newest snapshot; costs the commits made after it, and its tag."""
-    count = 0
+    first_at: datetime | None = None
     try:
         async for commit in versions.log(publish, limit=MOST_COMMITS):
-            if not _is_snapshot(commit):
+            if not commit.is_snapshot:
                 continue
-            count += 1
             if before is None or commit.created_at <= before:
                 return Pinned(commit, await _tag_of(versions, commit))
             first_at = commit.created_at
     except NotFoundStoreError as error:
         raise UnknownSnapshotError("there is no snapshot yet", cause=error.fact, next_step="syncd snapshot") from error
-    if before is not None and count:
+    if before is not None and first_at is not None:
         raise UnknownSnapshotError(
             f"there was no snapshot yet at {before.isoformat()}; the first was made at {first_at.isoformat()}",
             next_step="syncd log",
         )
     raise UnknownSnapshotError("there is no snapshot yet", next_step="syncd snapshot")
-
-
-def _is_snapshot(commit: Commit) -> bool:
-    """Return whether it is the commit that a tag is put on: the merge, not the one on the staging branch."""
-    return INTENT_METADATA in commit.metadata and len(commit.parents) >= _PARENTS_OF_MERGE
 
 
 async def _tag_of(versions: VersionStore, commit: Commit) -> str | None:

@@ -57,6 +57,11 @@ class Commit:
     parents: Sequence[str]
     created_at: datetime
 
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it is what the tag of a snapshot is put on: a syncd's merge, not the commit on its staging branch."""
+        return INTENT_METADATA in self.metadata and len(self.parents) > 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
