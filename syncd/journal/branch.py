@@ -40,26 +40,50 @@ class Uncommitted:
     size_bytes: int | None  # None: nothing is there any more
 
 
-def strange(connection: sqlite3.Connection, found: Sequence[Uncommitted]) -> list[str]:
-    """Return those of the keys whose uncommitted state is none that syncd left there."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of keys that the branch says are uncommitted, held against what was acknowledged there."""
+
+    strange: Sequence[str]  # their state is none that syncd left there
+    sure: int  # the others, of which is known what the branch's newest commit holds
+
+
+def check(connection: sqlite3.Connection, found: Sequence[Uncommitted]) -> Checked:
+    """Hold uncommitted keys against what was acknowledged."""
     query = (
-        "SELECT staged_bytes FROM entry WHERE directory = ? AND name = ? AND staged_sha256 IS NOT committed_sha256"
-        " AND (staged_sha256 IS NULL) = ?"
+        "SELECT staged_bytes, committed_sha256 IS NOT x'' FROM entry WHERE directory = ? AND name = ?"
+        " AND staged_sha256 IS NOT committed_sha256 AND (staged_sha256 IS NULL) = ?"
     )
-    keys = []
+    keys, sure = [], 0
     for change in found:
         row = connection.execute(query, (*split_key(change.key), change.size_bytes is None)).fetchone()
         if row is None or row[0] != change.size_bytes:
             keys.append(change.key)
-    return keys
+        else:
+            sure += row[1]
+    return Checked(keys, sure)
 
 
-def count_uncommitted(connection: sqlite3.Connection) -> int:
-    """Return how many keys the branch must say are uncommitted: what it held before is known of them."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM entry WHERE staged_sha256 IS NOT committed_sha256 AND committed_sha256 IS NOT x''"
+def count_uncommitted(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return how many keys the branch must say are uncommitted, and how many it may.
+
+    The others are those where the newest commit holds something that does not say its digest: someone else's, which
+    may be just what was staged.
+    """
+    must, may = connection.execute(
+        "SELECT count(*) FILTER (WHERE committed_sha256 IS NOT x''), count(*) FILTER (WHERE committed_sha256 IS x'')"
+        " FROM entry WHERE staged_sha256 IS NOT committed_sha256"
     ).fetchone()
-    return int(count)
+    return int(must), int(may)
+
+
+def unsure(connection: sqlite3.Connection, after: str, limit: int) -> list[tuple[str, bytes | None]]:
+    """Return keys that the branch may say are uncommitted, from a key on, and the SHA-256 acknowledged there."""
+    return connection.execute(
+        "SELECT directory || name, staged_sha256 FROM entry WHERE (directory, name) > (?, ?)"
+        " AND staged_sha256 IS NOT committed_sha256 AND committed_sha256 IS x'' ORDER BY directory, name LIMIT ?",
+        (*split_key(after), limit),
+    ).fetchall()
 
 
 def doubt_uncommitted(connection: sqlite3.Connection, now: datetime) -> None:

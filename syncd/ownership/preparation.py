@@ -10,6 +10,7 @@ import structlog
 from syncd.errors import NotFoundStoreError
 from syncd.journal import adoption
 from syncd.model import IMAGES, TABLES
+from syncd.store.pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -119,26 +120,23 @@ class Preparation:
             log.info("branch_adopted", branch=self._staging, objects=count, snapshots=snapshots)
 
     async def _adopt_committed(self, commit_id: str, area: str) -> int:
-        found: list[tuple[str, bytes | None, int]] = []
         count = 0
-        async for item in self._versions.objects(commit_id, self._prefix + area):
-            if item.key.endswith("/"):  # a marker some tools make for a folder; not ours
-                continue
-            found.append((item.key.removeprefix(self._prefix), item.sha256, item.size_bytes))
-            count += 1
-            if len(found) == KEYS_A_TRANSACTION:
-                await self._journal.write(adoption.adopt_committed, found, self._clock())
-                found = []
-        await self._journal.write(adoption.adopt_committed, found, self._clock())
+        async for page in pages(self._versions.objects(commit_id, self._prefix + area), KEYS_A_TRANSACTION):
+            found = [
+                (item.key.removeprefix(self._prefix), item.sha256, item.size_bytes)
+                for item in page
+                if not item.key.endswith("/")  # a marker some tools make for a folder; not ours
+            ]
+            await self._journal.write(adoption.adopt_committed, found, self._clock())
+            count += len(found)
         return count
 
     async def _adopt_uncommitted(self) -> None:
         ours = (self._prefix + IMAGES, self._prefix + TABLES)
-        keys: list[str] = []
-        async for change in self._versions.uncommitted(self._staging):
-            if change.key.startswith(ours) and not change.key.endswith("/"):
-                keys.append(change.key.removeprefix(self._prefix))
-            if len(keys) == KEYS_A_TRANSACTION:
-                await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())
-                keys = []
-        await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())
+        async for page in pages(self._versions.uncommitted(self._staging), KEYS_A_TRANSACTION):
+            keys = [
+                change.key.removeprefix(self._prefix)
+                for change in page
+                if change.key.startswith(ours) and not change.key.endswith("/")
+            ]
+            await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())

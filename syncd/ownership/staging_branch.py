@@ -6,7 +6,6 @@ or lets syncd take it over as it is (``syncd approve``), which covers what they 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,14 +13,16 @@ import structlog
 from syncd.errors import NeedsPersonStoreError, NotFoundStoreError, StaleStoreError, TransientStoreError
 from syncd.journal import adoption, branch
 from syncd.journal.branch import Uncommitted
+from syncd.journal.staging import UNKNOWN
 from syncd.store.base import INTENT_METADATA
+from syncd.store.pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from syncd.journal import Journal
-    from syncd.store.base import Commit, VersionStore
+    from syncd.store.base import Commit, Difference, VersionStore
 
 log = structlog.get_logger(__name__)
 
@@ -133,31 +134,48 @@ class StagingBranch:
             BranchChangedError: There is something else.
             TransientStoreError: What was acknowledged is not there; it is staged anew.
         """
-        count, found = 0, list[Uncommitted]()
         strange: list[str] = []
-        async for change in self._versions.uncommitted(self._staging):
-            if not change.key.startswith(self._prefix):
-                strange.append(change.key)
-                continue
-            found.append(Uncommitted(change.key, None if change.kind == "removed" else change.size_bytes))
-            count += 1
-            if len(found) == _PAGE:
-                strange += await self._strange(found)
-                found = []
-        strange += await self._strange(found)
+        listed = sure = 0
+        async for page in pages(self._versions.uncommitted(self._staging), _PAGE):
+            ours = [change for change in page if change.key.startswith(self._prefix)]
+            checked = await self._journal.read(branch.check, [self._uncommitted(change) for change in ours])
+            strange += [change.key for change in page if not change.key.startswith(self._prefix)]
+            strange += [self._prefix + key for key in checked.strange]
+            listed, sure = listed + len(ours), sure + checked.sure
         if strange:
             raise self._others_objects(sorted(strange))
-        expected = await self._journal.read(branch.count_uncommitted)
-        if count < expected:
+        must, may = await self._journal.read(branch.count_uncommitted)
+        gone = must - sure
+        if not gone and listed - sure < may:
+            gone = await self._count_gone()
+        if gone:
             if await self._versions.head_id(self._staging) == await self._journal.read(branch.head):
                 await self._journal.write(branch.doubt_uncommitted, self._clock())
             # else a commit whose reply was lost has been applied just now
             raise TransientStoreError(
-                f"{expected - count:,} changes that lakeFS acknowledged are not on the branch {self._staging}",
+                f"{gone:,} changes that lakeFS acknowledged are not on the branch {self._staging}",
                 cause="someone reset it, or lakeFS lost them",
                 next_step="nothing: they are staged anew",
             )
-        return count > 0
+        return listed > 0
+
+    def _uncommitted(self, change: Difference) -> Uncommitted:
+        key = change.key.removeprefix(self._prefix)
+        return Uncommitted(key, None if change.kind == "removed" else change.size_bytes)
+
+    async def _count_gone(self) -> int:
+        """Return how many of the keys that held someone else's object do not hold what was acknowledged there."""
+        gone, after = 0, ""
+        while keys := await self._journal.read(branch.unsure, after, _PAGE):
+            for key, sha256 in keys:
+                gone += await self._digest_at(self._prefix + key) != sha256
+            after = keys[-1][0]
+        return gone
+
+    async def _digest_at(self, key: str) -> bytes | None:
+        async for item in self._versions.objects(self._staging, key):
+            return (item.sha256 or UNKNOWN) if item.key == key else None
+        return None
 
     async def _require(self, known: str, found: str) -> None:
         if await self._judge(known, found):
@@ -214,12 +232,6 @@ class StagingBranch:
         """Return from where a branch that is gone can be made again: the publish branch from its newest snapshot."""
         newest = await self._journal.latest_snapshot()
         return self._publish if name == self._staging or newest is None else newest.commit_id
-
-    async def _strange(self, found: Sequence[Uncommitted]) -> list[str]:
-        if not found:
-            return []
-        ours = [replace(one, key=one.key.removeprefix(self._prefix)) for one in found]
-        return [self._prefix + key for key in await self._journal.read(branch.strange, ours)]
 
     def _others_objects(self, keys: Sequence[str]) -> BranchChangedError:
         named = ", ".join(repr(key) for key in keys[:MOST_NAMED])

@@ -21,7 +21,7 @@ from syncd.store.base import INTENT_METADATA
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
 from tests.support.branches import recovery, staging_branch
-from tests.support.observing import START, fingerprint, present
+from tests.support.observing import START, absent, fingerprint, present
 from tests.support.table_versions import csv_version
 from tests.unit.test_uploader import Files
 
@@ -63,6 +63,10 @@ class Desk:
             branch=self.branch,
             recovery=recovery(self.journal, self.versions),
         ).prepare()
+
+    async def remove(self, key: str) -> None:
+        await self.journal.record([absent(key)])
+        await self.stage()
 
     async def stage(self, **contents: bytes) -> None:
         files = Files()
@@ -184,6 +188,41 @@ async def test_what_was_acknowledged_and_is_gone_is_no_commit_and_is_staged_anew
     assert (snapshot.tag, snapshot.added, snapshot.images) == ("snap-1", 2, 2)
     assert desk.repository.tree("snap-1").keys() == {"images/a.png", "images/b.png"}
     assert desk.versions.calls["commit"] == 1
+
+
+async def test_what_replaced_anothers_object_and_is_reset_is_staged_anew(desk):
+    """P1: what the branch held before says no digest; reset, the key holds that again and not what was acknowledged."""
+    await desk.stage(a=b"a", b=b"b")
+    await desk.publish()
+    await desk.journal.write(adoption.adopt_committed, [("images/a.png", None, 1), ("images/b.png", None, 1)], LATER)
+    await desk.stage(a=b"new", b=b"b", c=b"c")
+    del desk.repository.branches["staging"].staged["images/a.png"]
+    with pytest.raises(TransientStoreError, match="1 changes that lakeFS acknowledged are not on the branch"):
+        await desk.publish("snap-2")
+    assert desk.versions.calls["commit"] == 1
+
+    await desk.stage(a=b"new", b=b"b", c=b"c")
+    snapshot = await desk.publish("snap-2")
+    tree = desk.repository.tree(snapshot.commit_id)
+    assert {key: stored.content for key, stored in tree.items()} == {
+        "images/a.png": b"new",
+        "images/b.png": b"b",
+        "images/c.png": b"c",
+    }
+
+
+async def test_the_deletion_of_anothers_object_that_is_reset_is_staged_anew(desk):
+    """P1: the same where the acknowledged change is a deletion."""
+    await desk.stage(a=b"a", b=b"b")
+    await desk.publish()
+    await desk.journal.write(adoption.adopt_committed, [("images/a.png", None, 1)], LATER)
+    await desk.remove("images/a.png")
+    desk.repository.branches["staging"].staged.clear()
+    with pytest.raises(TransientStoreError, match="1 changes that lakeFS acknowledged are not on the branch"):
+        await desk.publish("snap-2")
+    await desk.stage()
+    snapshot = await desk.publish("snap-2")
+    assert desk.repository.tree(snapshot.commit_id).keys() == {"images/b.png"}
 
 
 async def test_what_is_reset_just_before_the_commit_is_not_taken_for_committed(desk):
