@@ -118,6 +118,7 @@ def finish_adoption(connection: sqlite3.Connection, head: str) -> None:
         head: Id of the branch's newest commit, which is what was taken over.
     """
     branch.keep_head(connection, head)
+    branch.release(connection)
     images, size_bytes, digest = 0, 0, SetDigest()
     for key, sha256, size in connection.execute(
         "SELECT directory || name, committed_sha256, committed_bytes FROM entry WHERE committed_sha256 IS NOT NULL"

@@ -107,8 +107,11 @@ def held(connection: sqlite3.Connection) -> str:
 
 
 def hold(connection: sqlite3.Connection, found: str, fact: str) -> bool:
-    """Tell a person, unless they have agreed to just this; return whether they have, which then is used up."""
-    if connection.execute("DELETE FROM branch_hold WHERE found = ? AND agreed = 1", (found,)).rowcount:
+    """Tell a person, unless they have agreed to just this; return whether they have.
+
+    Their agreement stands until what they agreed to is done: see :func:`release`.
+    """
+    if connection.execute("SELECT 1 FROM branch_hold WHERE found = ? AND agreed = 1", (found,)).fetchone():
         return True
     connection.execute("INSERT OR REPLACE INTO branch_hold VALUES (1, ?, ?, 0)", (found, fact))
     return False
@@ -120,5 +123,5 @@ def agree(connection: sqlite3.Connection, told: str) -> bool:
 
 
 def release(connection: sqlite3.Connection) -> None:
-    """The branch is as it was left."""
+    """The branch is as it was left, or what it holds has been taken over."""
     connection.execute("DELETE FROM branch_hold")

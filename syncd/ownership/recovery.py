@@ -76,7 +76,7 @@ class Recovery:
         return await self._journal.write(recovered.recover, found[::-1])
 
     async def _unpublished(self, head: Commit) -> Recovered:
-        """Return the snapshot to be made of a commit that is not merged, whoever made it."""
+        """Return the snapshot to be made of a commit that is not merged: a syncd's, or one that a person agreed to."""
         intent = head.metadata.get(INTENT_METADATA)
         if intent is None:
             intent = uuid.uuid4().hex

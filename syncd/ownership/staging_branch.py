@@ -92,9 +92,11 @@ class StagingBranch:
             BranchChangedError: It is someone else's.
         """
         known = await self._journal.read(branch.head)
+        found = await self._versions.head_id(self._staging)
         if known is None:
+            await self._require_takeable(await self._commit(found), None)
             await self._journal.write(adoption.forget_branch)
-        elif (found := await self._versions.head_id(self._staging)) == known:
+        elif found == known:
             await self._journal.write(branch.release)
         else:
             await self._judge(known, found)
@@ -187,29 +189,38 @@ class StagingBranch:
 
     async def _judge(self, known: str, found: str) -> bool:
         """Return whether what the branch holds has to be read anew; it is forgotten then. False: all is as it was."""
-        head = await anext(self._versions.log(found, limit=1))
+        head = await self._commit(found)
         opened = await self._journal.open_snapshot()
-        intent = head.metadata.get(INTENT_METADATA)
-        if opened is not None and intent == opened.intent:
+        if opened is not None and head.metadata.get(INTENT_METADATA) == opened.intent:
             return False  # the commit that was begun: its reply was lost
-        if intent is not None:
-            await self._take_over("a syncd made commits that this state directory does not know")
-        elif await self._is_published(head, known):
-            await self._take_over("it was moved to what is published already")
-        else:
-            await self._require_word(
-                found,
-                f"the branch {self._staging} has a commit that syncd did not make: {found[:12]},"
-                f" {head.created_at:%Y-%m-%d %H:%M:%S} UTC, {head.message!r}",
-                cause="someone else committed to it; it is syncd's own",
-                next_step="syncd approve, to take over what is there and publish it, or put it back:"
-                f" lakectl branch delete {self._place}/{self._staging} && lakectl branch create"
-                f" {self._place}/{self._staging} -s {self._place}/{known}",
-            )
-            await self._take_over("its commits were approved")
+        await self._take_over(await self._require_takeable(head, known))
         return True
 
-    async def _is_published(self, head: Commit, known: str) -> bool:
+    async def _require_takeable(self, head: Commit, known: str | None) -> str:
+        """Return why a commit that this journal does not know may be taken over.
+
+        Raises:
+            BranchChangedError: It is someone else's, and not published.
+        """
+        if INTENT_METADATA in head.metadata:
+            return "a syncd made commits that this state directory does not know"
+        if await self._is_published(head, known):
+            return "it was moved to what is published already"
+        await self._require_word(
+            head.id,
+            f"the branch {self._staging} has a commit that syncd did not make: {head.id[:12]},"
+            f" {head.created_at:%Y-%m-%d %H:%M:%S} UTC, {head.message!r}",
+            cause="someone else committed to it; it is syncd's own",
+            next_step="syncd approve, to take over what is there and publish it, or put it back:"
+            f" lakectl branch delete {self._place}/{self._staging} && lakectl branch create"
+            f" {self._place}/{self._staging} -s {self._place}/{known or self._publish}",
+        )
+        return "its commits were approved"
+
+    async def _commit(self, commit_id: str) -> Commit:
+        return await anext(self._versions.log(commit_id, limit=1))
+
+    async def _is_published(self, head: Commit, known: str | None) -> bool:
         """Return whether all that a commit holds is published already, or is what syncd left: a merge of the two."""
         wanted = {head.id}
         if known in head.parents and len(head.parents) > 1:

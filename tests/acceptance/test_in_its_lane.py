@@ -297,7 +297,10 @@ def test_a_new_state_directory_carries_on_where_the_old_one_was_cut_off(
 def test_an_upload_in_parts_that_a_first_start_finds_on_the_branch_gives_way_to_the_file_in_the_folder(
     dataset: Dataset, reader: Reader, versions: lakefs.Repository, s3: S3Client, rng: random.Random, same: bool
 ) -> None:
-    """P1: nobody knows its SHA-256, and its ETag looks like an MD5 but is none; so the file is sent in any case."""
+    """P9: someone's commit is published only once that is agreed to, also where syncd was never before.
+
+    P1: nobody knows its SHA-256, and its ETag looks like an MD5 but is none; so the file is sent in any case.
+    """
     versions.create(f"local://{versions.id}")
     branch = versions.branch(STAGING).create("main")
     parts = [rng.randbytes(PART_BYTES), rng.randbytes(PART_BYTES)]
@@ -305,6 +308,13 @@ def test_an_upload_in_parts_that_a_first_start_finds_on_the_branch_gives_way_to_
     branch.commit(message="by hand")
     foreign = branch.get_commit().id
     (dataset.root / "a.png").write_bytes(b"".join(parts if same else reversed(parts)))
+    refused = dataset.command("sync")
+    assert refused.returncode == EXIT_HELD, refused.stderr
+    assert foreign[:12] in refused.stderr
+    assert "'by hand'" in refused.stderr
+    assert versions.branch("main").get_commit().id != foreign
+    approved = dataset.command("approve", "--yes")
+    assert "approved: the branch is taken over" in approved.stdout, approved.stderr
     answer = dataset.json_of("sync")
     assert (answer["added"], answer["changed"], answer["deleted"], answer["images"]) == (0, 1, 0, 1)
     for reference in (answer["tag"], "main", STAGING):

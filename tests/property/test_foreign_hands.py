@@ -6,7 +6,7 @@ P9: nothing of theirs is published before a person has agreed. P1, P4, P6 hold a
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from syncd.journal import branch
 from syncd.ownership.staging_branch import BranchChangedError
@@ -33,6 +33,7 @@ class ForeignMachine(SyncMachine):
     def __init__(self) -> None:
         super().__init__()
         self.uncommitted: set[str] = set()  # what others staged, and nobody has committed or reset
+        self.not_agreed: set[str] = set()  # ids of commits that others made on the staging branch
 
     @property
     def has_staging(self) -> bool:
@@ -49,6 +50,7 @@ class ForeignMachine(SyncMachine):
     @rule()
     def others_commit(self) -> None:
         self.world.repository.commit("staging", "by hand", {})
+        self.not_agreed.add(self.world.repository.head("staging").id)
         self.uncommitted.clear()
 
     @precondition(lambda self: self.has_staging)
@@ -91,7 +93,17 @@ class ForeignMachine(SyncMachine):
         told = await self.world.journal.read(branch.held)
         if told:
             assert await self.world.journal.write(branch.agree, told)
+            if "a commit that syncd did not make" in told:
+                self.not_agreed.clear()
             self.world.daemon.try_again()
+
+    @invariant()
+    def nothing_of_theirs_is_published_before_a_person_agreed(self) -> None:
+        if self.not_agreed and self.world is not None:
+            assert not self.not_agreed & self.run(self._published())
+
+    async def _published(self) -> set[str]:
+        return {commit.id async for commit in self.world.versions.log("main", limit=1000)}
 
     async def _sort_out(self) -> None:
         """What a person does: reset what others staged, agree to the rest."""
