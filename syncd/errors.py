@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -125,3 +131,15 @@ class NeedsPersonStoreError(StoreError):
     """No retry will help until someone changes something: credentials, rights, a refusing hook, the clock."""
 
     exit_code = EXIT_HELD
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """Let the first error of a task group out by itself: the others came of it, or say the same."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from syncd.errors import NotFoundStoreError, PermanentStoreError, StoreError
+from syncd.errors import NotFoundStoreError, PermanentStoreError, StoreError, first_alone
 from syncd.fingerprint import SetDigest
 from syncd.model import IMAGES
 
@@ -74,14 +74,15 @@ async def verify(
     """
     told, digest = Verification(), SetDigest()
     to_read: asyncio.Queue[ObjectInfo | None] = asyncio.Queue(2 * _READERS)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_READERS if share else 0):
-            group.create_task(_read_all(to_read, objects, prefix, told))
-        async for one in _listed(versions.objects(found.commit.id, prefix), prefix, told, digest):
-            if share and rng.random() < share:
-                await to_read.put(one)
-        for _ in range(_READERS if share else 0):
-            await to_read.put(None)
+    with first_alone():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_READERS if share else 0):
+                group.create_task(_read_all(to_read, objects, prefix, told))
+            async for one in _listed(versions.objects(found.commit.id, prefix), prefix, told, digest):
+                if share and rng.random() < share:
+                    await to_read.put(one)
+            for _ in range(_READERS if share else 0):
+                await to_read.put(None)
     told.digest = digest.hexdigest()
     _hold_against(found.commit.metadata, told)
     return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from syncd.errors import first_alone
 from syncd.sources.base import LeftOut
 from syncd.sources.hints import Hints
 from syncd.sources.ledger import Ledger
@@ -48,11 +49,10 @@ class Session:
             SourceUnavailableError: The root is lost or empty.
         """
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.looking.run())
-                group.create_task(self._reading.run(group))
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+            with first_alone():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.looking.run())
+                    group.create_task(self._reading.run(group))
         finally:
             self._ended = True
             self._work.looker.stopped.set()
@@ -128,9 +128,3 @@ class Session:
         await self._work.progress.until(lambda: self._ended or reached())
         if self._ended:
             raise SessionEndedError
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a group that is no group itself; the tasks fail one by one, so it is the cause."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

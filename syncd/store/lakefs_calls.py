@@ -14,12 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from lakefs_sdk.client import LakeFSClient
-from lakefs_sdk.configuration import Configuration
-from lakefs_sdk.exceptions import ApiException, OpenApiException
 
 from syncd import __version__
 from syncd.store import translate
+from syncd.store.lakefs_sdk import ApiException, Configuration, LakeFSClient, OpenApiException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -72,7 +72,7 @@ HOMES = {
     "platformdirs": ["config/*.py", "embedded/*.py", "cli/*.py"],
     "psycopg": ["sources/tables/dialect_postgres*.py", "sources/tables/listening.py"],
     "pyarrow": ["sources/tables/parquet.py", "demo/witness.py"],
-    "pydantic": ["config/*.py"],
+    "pydantic": ["config/*.py", "store/lakefs_sdk.py"],  # the second to import the SDK faster
     "pydantic_core": ["config/*.py"],
     "pydantic_settings": ["config/*.py"],
     "pymysql": ["sources/tables/dialect_mysql*.py"],
