@@ -54,7 +54,7 @@ def measured(corpus: images.Corpus, rounds: int) -> report.Results:
     """Run every peer once unmeasured and then so many rounds in turn; return all figures."""
     syncd, inside = peers.Syncd(), peers.SyncdInside()
     in_turn: list[peers.Peer] = [syncd, inside, peers.Lakectl(), peers.Lakectl(parallelism=128)]
-    with _place(corpus) as place:
+    with place_for(corpus) as place:
         results = report.Results(corpus=corpus, total_bytes=images.total_bytes(place.corpus), lakectl=place.lakectl)
         for number in range(rounds + 1):
             turn = number % len(in_turn)
@@ -78,7 +78,7 @@ def measured(corpus: images.Corpus, rounds: int) -> report.Results:
 
 
 @contextmanager
-def _place(corpus: images.Corpus) -> Iterator[peers.Place]:
+def place_for(corpus: images.Corpus) -> Iterator[peers.Place]:
     """Start a server in a folder of its own, and remove both in the end."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = images.cached(corpus, CACHE)

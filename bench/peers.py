@@ -94,7 +94,7 @@ class Syncd:
 
     def _run(self, place: Place, state: Path, step: str) -> Outcome:
         command = [str(Path(sys.executable).with_name("syncd")), "sync", "--json", "--config", str(config_of(state))]
-        done = _measured(place, command, state, dict(os.environ))
+        done = measured(place, command, state, dict(os.environ))
         return Outcome(steps={step: done.cost}, repository=state.name, reference=json.loads(done.stdout)["tag"])
 
 
@@ -109,7 +109,7 @@ class SyncdInside:
         state = place.fresh("inside")
         configure(place, state, root=place.corpus)
         command = [sys.executable, str(Path(__file__).with_name("inside_sync.py")), str(config_of(state))]
-        done = _measured(place, command, state, dict(os.environ))
+        done = measured(place, command, state, dict(os.environ))
         said = json.loads(done.stdout)
         self.phases = _phases(said, done.cost.seconds, state / "state" / "journal.db")
         return Outcome(steps={self.name: done.cost}, repository=state.name, reference=said["answer"]["tag"])
@@ -138,9 +138,9 @@ class Lakectl:
             "init": ["local", "init", uri, folder, "--gitignore=false"],
             "commit": ["local", "commit", folder, "-m", "bench", "--yes", "--no-progress", *parallelism],
         }
-        environment = _lakectl_environment(place, state)
+        environment = lakectl_environment(place, state)
         steps = {
-            step: _measured(place, [str(place.lakectl), *arguments], state, environment).cost
+            step: measured(place, [str(place.lakectl), *arguments], state, environment).cost
             for step, arguments in commands.items()
         }
         return Outcome(steps=steps, repository=state.name, reference="main")
@@ -195,12 +195,12 @@ def discard(place: Place, outcome: Outcome) -> None:
         shutil.rmtree(folder)
 
 
-def _measured(place: Place, command: list[str], state: Path, environment: dict[str, str]) -> Finished:
+def measured(place: Place, command: list[str], state: Path, environment: dict[str, str]) -> Finished:
     os.sync()  # what the last one wrote is not this one's burden
     return measure.with_server(place.server, lambda: measure.run(command, environment=environment, directory=state))
 
 
-def _lakectl_environment(place: Place, state: Path) -> dict[str, str]:
+def lakectl_environment(place: Place, state: Path) -> dict[str, str]:
     server = place.server
     return {
         "HOME": str(state),

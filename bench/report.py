@@ -53,7 +53,7 @@ def page(results: Results) -> str:
                 " server on the same machine, with a new repository and no state each time. Seconds depend on the"
                 " machine and on what else it does; the ratios are what counts.\n"
             ),
-            *_machine(results),
+            *machine(results),
             *_first_sync(results),
             *_phases(results),
             *_again(results),
@@ -62,7 +62,7 @@ def page(results: Results) -> str:
     )
 
 
-def _machine(results: Results) -> list[str]:
+def machine(results: Results) -> list[str]:
     lakectl = subprocess.run([results.lakectl, "--version"], capture_output=True, text=True, check=True).stdout
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     corpus, rounds = results.corpus, len(next(iter(results.costs.values())))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from syncd.sources.tables.roles import roles_in_commit, roles_in_schema
 from syncd.store.base import INTENT_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from syncd.journal.closure import Pairing
     from syncd.journal.snapshots import Summary
     from syncd.model import Trigger
+    from syncd.sources.tables.roles import Roles
+
+
+MOST_REASON_CHARACTERS = 1000
 
 
 def message_of(summary: Summary, trigger: Trigger) -> str:
@@ -23,12 +29,14 @@ def message_of(summary: Summary, trigger: Trigger) -> str:
     )
 
 
-def metadata_of(
+def metadata_of(  # noqa: PLR0913  # each is something that a commit tells
     summary: Summary,
     intent: str,
     trigger: Trigger,
     pairings: Mapping[str, Pairing],
     *,
+    roles: Mapping[str, Roles] | None = None,
+    reasons: Sequence[str] = (),
     tag: str = "",
     version: str,
     observed_at: datetime,
@@ -40,6 +48,8 @@ def metadata_of(
         intent: By which it is known again after its reply was lost.
         trigger: Why it is made.
         pairings: By table: how many rows and images in it do not fit together.
+        roles: By table: its columns, as :func:`roles_of` returns them.
+        reasons: Of those who asked for it, in their words.
         tag: The one it is to get; "": that is not known yet.
         version: Of syncd.
         observed_at: When the newest change was seen, where the summary does not say it.
@@ -48,6 +58,7 @@ def metadata_of(
         INTENT_METADATA: intent,
         **({TAG_METADATA: tag} if tag else {}),
         "syncd.trigger": trigger.value,
+        **({"syncd.reason": "; ".join(reasons)[:MOST_REASON_CHARACTERS]} if reasons else {}),
         "syncd.added": str(summary.added),
         "syncd.changed": str(summary.changed),
         "syncd.deleted": str(summary.deleted),
@@ -59,4 +70,27 @@ def metadata_of(
         **{f"syncd.rows.{table}": str(rows) for table, rows in summary.rows.items()},
         **{f"syncd.missing.{table}": str(pairing.missing) for table, pairing in pairings.items()},
         **{f"syncd.orphaned.{table}": str(pairing.orphaned) for table, pairing in pairings.items()},
+        **{key: value for table, told in (roles or {}).items() for key, value in told.metadata(table).items()},
     }
+
+
+def roles_of(
+    tables: Iterable[str], *, schemas: Mapping[str, str], configured: Mapping[str, Roles], before: Mapping[str, str]
+) -> dict[str, Roles]:
+    """Return by table what its columns are for in the version that is published.
+
+    A table with a schema goes by that: one that is held has the columns of its last good version, whatever the
+    configuration says by now. One that is not configured any more, and still there, stays as it was.
+
+    Args:
+        tables: Names of those that are there.
+        schemas: By table, as accepted last; "" for a CSV file as it is.
+        configured: By table.
+        before: Metadata of the newest snapshot.
+    """
+    found = {}
+    for table in tables:
+        now = configured.get(table) or roles_in_commit(before, table)
+        schema = schemas.get(table)
+        found[table] = replace(roles_in_schema(schema), closure=now.closure) if schema else now
+    return found

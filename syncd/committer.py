@@ -1,4 +1,4 @@
-"""Publishes what is staged: commit, merge, tag; each step recorded, each step resumable.
+"""Publishes what is staged: commit, merge, tag, pin; each step recorded, each step resumable.
 
 Between the intent and the commit nothing is staged: lakeFS has no cut of its own, and a delete that races a commit
 can be lost. In doubt whether a step was applied, the branch is asked: every commit carries its intent's id.
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.commit_text import message_of, metadata_of
+from syncd.commit_text import message_of, metadata_of, roles_of
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCommitError
-from syncd.journal import snapshots
+from syncd.journal import snapshots, tables
 from syncd.store.base import INTENT_METADATA
+from syncd.store.pins import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from syncd.journal import Journal
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from syncd.journal.snapshots import OpenSnapshot
     from syncd.model import Snapshot, Trigger
     from syncd.ownership.staging_branch import StagingBranch
+    from syncd.sources.tables.roles import Roles
     from syncd.store.base import Commit, VersionStore
+    from syncd.store.pins import PinStore
 
 log = structlog.get_logger(__name__)
 
@@ -36,24 +39,32 @@ MOST_TAG_NAMES = 100
 class Committer:
     """Makes one snapshot at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it works with, and what it works on
         self,
         *,
         journal: Journal,
         versions: VersionStore,
+        pins: PinStore,
         branch: StagingBranch,
         staging_branch: str,
         publish_branch: str,
         syncd_version: str,
         clock: Callable[[], datetime],
         may_write: Callable[[], Awaitable[None]] | None = None,
+        roles: Mapping[str, Roles] | None = None,
     ) -> None:
         self._may_write = may_write  # asked before each step; raises if the staging branch is another's
+        self._roles = roles or {}  # by table: its columns as configured, for who reads a snapshot without that
         self._journal, self._versions, self._branch, self._clock = journal, versions, branch, clock
         self._staging, self._publish, self._version = staging_branch, publish_branch, syncd_version
+        self._pins = pins
 
     async def publish(
-        self, trigger: Trigger, tag: str, pairings: Mapping[str, Pairing] | None = None
+        self,
+        trigger: Trigger,
+        tag: str,
+        pairings: Mapping[str, Pairing] | None = None,
+        reasons: Sequence[str] = (),
     ) -> Snapshot | None:
         """Make a snapshot of what is staged; None if lakeFS finds nothing to commit.
 
@@ -61,11 +72,18 @@ class Committer:
             trigger: Why.
             tag: Its name.
             pairings: By table: how many rows and images in it do not fit together.
+            reasons: Of those who asked for it.
 
         Raises:
             StoreError: A step failed; :meth:`resume` carries on from it.
         """
         summary = await self._journal.read(snapshots.summarise)
+        roles = roles_of(
+            summary.rows,
+            schemas=await self._journal.read(tables.schemas),
+            configured=self._roles,
+            before=await self._journal.read(snapshots.newest_metadata),
+        )
         intent = uuid.uuid4().hex
         await self._journal.begin_snapshot(
             summary,
@@ -74,7 +92,15 @@ class Committer:
             tag=tag,
             message=message_of(summary, trigger),
             metadata=metadata_of(
-                summary, intent, trigger, pairings or {}, tag=tag, version=self._version, observed_at=self._clock()
+                summary,
+                intent,
+                trigger,
+                pairings or {},
+                roles=roles,
+                reasons=reasons,
+                tag=tag,
+                version=self._version,
+                observed_at=self._clock(),
             ),
             now=self._clock(),
         )
@@ -143,7 +169,10 @@ class Committer:
         )
 
     async def _tag(self, opened: OpenSnapshot) -> None:
-        """A tag never moves: where the name is taken, the next free one is used."""
+        """A tag never moves: where the name is taken, the next free one is used.
+
+        The pin comes before the record: after a crash between tag and pin both are made sure of again.
+        """
         if opened.commit_id is None:
             raise AssertionError("a merged snapshot has a commit id")
         tag = opened.tag
@@ -155,6 +184,7 @@ class Committer:
                 tag = f"{opened.tag}-{attempt}"
                 await self._journal.write(snapshots.retag, opened.sequence, tag)
             else:
+                await self._pins.pin(Keeper.RETENTION, opened.commit_id)
                 await self._journal.write(snapshots.tagged, opened.sequence)
                 return
         raise NeedsPersonStoreError(

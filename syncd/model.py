@@ -233,3 +233,4 @@ class Snapshot:
     size_bytes: int  # of all its objects
     digest: str  # 64 hex digits over all keys and contents, whatever their order
     uri: str  # lakefs://repository/tag/prefix
+    removed_at: datetime | None = None  # when retention removed its pin; None: it is kept

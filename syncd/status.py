@@ -42,6 +42,8 @@ class DaemonPicture:
     why: str
     hold: str
     failure: str
+    retention_failure: str
+    pin_faults: Sequence[str]
     wake_at: datetime | None
     sources: Sequence[SourceHealth]
 
@@ -86,12 +88,16 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
             "upload_bytes": counts.upload_bytes,
             "delete": counts.to_delete,
             "uncommitted": counts.uncommitted,
-            "since": _iso(standing.waiting_since),
+            "since": iso(standing.waiting_since),
         },
-        "next_decision_at": _iso(daemon.wake_at) if daemon else None,
+        "next_decision_at": iso(daemon.wake_at) if daemon else None,
         "snapshot": None if newest is None else snapshot_json(newest),
         "hold": daemon.hold if daemon else "",
         "failure": daemon.failure if daemon else "",
+        "retention": {
+            "failure": daemon.retention_failure if daemon else "",
+            "faults": list(daemon.pin_faults) if daemon else [],
+        },
         "sources": [_source_json(source) for source in (daemon.sources if daemon else ())],
         "tables": [_table_json(table) for table in tables.pictures(connection)],
         "not_synced": problems.counts(connection),
@@ -110,7 +116,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "tag": snapshot.tag,
         "commit_id": snapshot.commit_id,
-        "created_at": _iso(snapshot.created_at),
+        "created_at": iso(snapshot.created_at),
         "trigger": snapshot.trigger.value,
         "added": snapshot.added,
         "changed": snapshot.changed,
@@ -129,7 +135,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
         "path": problem.path,
         "code": problem.code.value,
         "detail": problem.detail,
-        "since": _iso(problem.since),
+        "since": iso(problem.since),
     }
 
 
@@ -150,11 +156,12 @@ def _table_json(table: TablePicture) -> dict[str, Any]:
     return {
         "name": table.name,
         "rows": table.rows,
-        "read_at": _iso(table.read_at),
+        "read_at": iso(table.read_at),
         "missing": table.missing,
         "orphaned": table.orphaned,
     }
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """Return a time as JSON has it; None: there is none."""
     return None if moment is None else moment.isoformat()

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import config_commands, lakefs_commands, table_commands
+from syncd.cli import config_commands, lakefs_commands, retention_commands, table_commands
 from syncd.cli.approve import approve
 from syncd.cli.common import messages, printable
 from syncd.cli.demo import demo
-from syncd.cli.history import diff, explain, log, show_snapshot
+from syncd.cli.diff import diff
+from syncd.cli.history import explain, log, show_snapshot
 from syncd.cli.look import plan, status
+from syncd.cli.pins import pin, pins_app, unpin
+from syncd.cli.pull import pull
 from syncd.cli.run import run
 from syncd.cli.take import snapshot, sync
 from syncd.cli.verify import verify
@@ -35,8 +38,13 @@ app.command()(approve)
 app.command()(log)
 app.command(name="show")(show_snapshot)
 app.command()(diff)
+app.command()(pull)
 app.command()(verify)
 app.command()(explain)
+app.command()(pin)
+app.command()(unpin)
+app.add_typer(pins_app, name="pins")
+app.add_typer(retention_commands.app, name="retention")
 app.command()(demo)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(lakefs_commands.app, name="lakefs")

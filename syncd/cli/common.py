@@ -35,18 +35,26 @@ TimeoutOption = Annotated[
 AllowHeldOption = Annotated[
     bool, typer.Option("--allow-held", help="Make the snapshot without deletions that are held.")
 ]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Goes into the commit, as syncd.reason.", show_default=False)
+]
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
 
 
-def configured(config: Path | None, *, log_level: int = logging.WARNING) -> Loaded:
+def configured(config: Path | None, *, log_level: int = logging.WARNING, reads_only: bool = False) -> Loaded:
     """Read the configuration and set logging up as it says; commands log what goes wrong, the daemon more.
+
+    Args:
+        config: The file, if it is named.
+        log_level: What is logged.
+        reads_only: The command reads snapshots: without ``source.root`` it will do.
 
     Raises:
         ConfigError: It cannot be used.
     """
-    loaded = load(config)
+    loaded = load(config, reads_only=reads_only)
     secret = loaded.settings.lakefs.secret_access_key
     secrets = [secret.get_secret_value()] if secret else []
     logs.set_up(loaded.settings.service.log_format, secrets=secrets, level=log_level)

@@ -1,8 +1,9 @@
-"""``syncd log``, ``syncd show``, ``syncd diff`` and ``syncd explain``: what was, and why."""
+"""``syncd log``, ``syncd show`` and ``syncd explain``: what was, and why."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,20 +11,16 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, ReferenceArgument, configured, print_json, say
+from syncd.cli.path_log import log_of_path, logged
 from syncd.errors import UsageError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
 from syncd.model import Trigger  # noqa: TC001 - typer reads it
 from syncd.snapshots.description import describe
 from syncd.snapshots.reference import LATEST, find, find_at, moment_of
-from syncd.status import snapshot_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from syncd.config import Settings
-
-MARKS = {"added": "+", "changed": "~", "removed": "-", "conflict": "!"}
 
 
 def log(
@@ -32,21 +29,30 @@ def log(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Made then or later.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Made then or earlier.")] = None,
     trigger: Annotated[Trigger | None, typer.Option("--trigger", help="Made for this reason.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="PATH", help="That changed this file, or something in a folder (PATH/)."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the snapshots, the newest first. A TIME is written 2026-11-01 or 2026-11-01T13:30, in UTC unless it says."""
     settings = configured(config).settings
     first, last = moment_of(since) if since else None, moment_of(until) if until else None
     with open_readonly(settings.service.state_dir) as connection:
-        made = snapshots.history(connection, limit=limit, since=first, until=last, trigger=trigger)
-        found = [snapshot_json(one) for one in made]
+        if path is None:
+            made = snapshots.history(connection, limit=limit, since=first, until=last, trigger=trigger)
+            found = [logged(one) for one in made]
+        else:
+            known = partial(snapshots.by_intent, connection)
+            asked = log_of_path(settings, path, known=known, limit=limit, since=first, until=last, trigger=trigger)
+            found = asyncio.run(asked)
     if json:
         print_json(found)
         return
     for one in found:
-        say(show.snapshot_line(one))
+        show.logged(one)
     if not found:
-        say("no such snapshot" if first or last or trigger else "no snapshot yet")
+        say("no such snapshot" if first or last or trigger or path else "no snapshot yet")
 
 
 def show_snapshot(
@@ -77,41 +83,6 @@ async def _describe(settings: Settings, reference: str, at: str | None) -> dict[
         else:
             found = await find_at(reader.versions, moment, publish=publish)
     return describe(found, repository=settings.lakefs.repository, prefix=settings.lakefs.prefix)
-
-
-def diff(
-    left: Annotated[str, typer.Argument(metavar="A", help="A tag, a commit id, a branch, or latest.")],
-    right: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show what changed from A to B."""
-    asyncio.run(_diff(configured(config).settings, left, right, json=json))
-
-
-async def _diff(settings: Settings, left: str, right: str, *, json: bool) -> None:
-    from syncd.service.lakefs import open_reader
-
-    async with open_reader(settings) as reader:
-        versions = reader.versions
-        ends = [await find(versions, asked, publish=settings.lakefs.publish_branch) for asked in (left, right)]
-        differences = _below(versions.diff(*(end.commit.id for end in ends)), settings.lakefs.prefix)
-        if json:
-            print_json([one async for one in differences])
-            return
-        count = 0
-        async for one in differences:
-            count += 1
-            amount = "" if one["bytes"] is None else f"  {show.size(one['bytes'])}"
-            say(f"{MARKS[one['kind']]} {one['path']}{amount}")
-        if not count:
-            say("no difference")
-
-
-async def _below(differences: AsyncIterator[Any], prefix: str) -> AsyncIterator[dict[str, Any]]:
-    async for one in differences:
-        if one.key.startswith(prefix):
-            yield {"path": one.key.removeprefix(prefix), "kind": one.kind, "bytes": one.size_bytes}
 
 
 def explain(

@@ -6,7 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from syncd.cli.common import messages
 from syncd.cli.show import size
@@ -18,6 +26,8 @@ from syncd.service import control
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
     from pathlib import Path
+
+    from syncd.snapshots.pull import Pulled
 
 LOOK_EVERY_S = 0.5
 
@@ -61,6 +71,34 @@ class UploadProgress:
             rate = f"{self._objects / elapsed_s:.0f}/s, {size(self._bytes / elapsed_s)}/s"
             self._bar.update(self._task, completed=self._objects, total=self._objects + still, rate=rate)
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+class PullProgress:
+    """Files in their place and the rate at which they come; a context manager."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("pulling"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=messages,
+            transient=True,
+            disable=not messages.is_terminal,
+        )
+        self._task = self._bar.add_task("pulling", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
+
+    def show(self, done: Pulled) -> None:
+        """Show what is done so far."""
+        self._bar.update(self._task, completed=done.placed_bytes, total=done.size_bytes or None)
 
 
 def waiting(state_dir: Path) -> int:

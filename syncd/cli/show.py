@@ -32,7 +32,16 @@ def snapshot_line(snapshot: Mapping[str, Any]) -> str:
     """Return one line on a snapshot."""
     change = f"+{snapshot['added']} ~{snapshot['changed']} -{snapshot['deleted']}"
     held = f"{snapshot['images']} images, {size(snapshot['bytes'])}"
-    return f"{snapshot['tag']}  {when(snapshot['created_at'])}  {change:<18}  {held}  ({snapshot['trigger']})"
+    name = snapshot["tag"] or snapshot["commit_id"]
+    return f"{name}  {when(snapshot['created_at'])}  {change:<18}  {held}  ({snapshot['trigger']})"
+
+
+def logged(snapshot: Mapping[str, Any]) -> None:
+    """Print one line of the log, and what became of the path it was asked for."""
+    say(snapshot_line(snapshot) + ("  removed" if snapshot["removed_at"] else ""))
+    if change := snapshot.get("path_change"):
+        said = "deleted" if change["kind"] == "removed" else change["kind"]
+        say(f"  {said} {snapshot['path']}, {size(change['bytes'])}")
 
 
 def description(told: Mapping[str, Any]) -> None:
@@ -53,7 +62,7 @@ def description(told: Mapping[str, Any]) -> None:
             say(f"  {name:<{width}}  {text}")
 
 
-def _table_line(table: Mapping[str, int | None]) -> str:
+def _table_line(table: Mapping[str, Any]) -> str:
     unfit = [
         f"{table['missing']:,} without image" if table["missing"] else "",
         f"{table['orphaned']:,} images without row" if table["orphaned"] else "",
@@ -77,6 +86,10 @@ def status(picture: Mapping[str, Any]) -> None:
         )
     for source in picture["sources"]:
         _source(source)
+    if picture["retention"]["failure"]:
+        say(f"retention: {picture['retention']['failure']}")
+    for fault in picture["retention"]["faults"]:
+        say(f"pins: {fault}")
     for table in picture["tables"]:
         _table(table)
     _problems(picture["problems"], picture["not_synced"])

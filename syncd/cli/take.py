@@ -13,6 +13,7 @@ from syncd.cli.common import (
     AllowHeldOption,
     ConfigOption,
     JsonOption,
+    ReasonOption,
     TimeoutOption,
     configured,
     messages,
@@ -35,40 +36,46 @@ def snapshot(
     config: ConfigOption = None,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     allow_held: AllowHeldOption = False,
+    reason: ReasonOption = "",
     json: JsonOption = False,
 ) -> None:
     """Take a snapshot of everything in place before this call, through the running daemon or without one."""
     settings = configured(config).settings
-    _finish(asyncio.run(_snapshot(settings, timeout, allow_held=allow_held)), json=json)
+    _finish(asyncio.run(_snapshot(settings, timeout, allow_held=allow_held, reason=reason)), json=json)
 
 
 def sync(
     config: ConfigOption = None,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     allow_held: AllowHeldOption = False,
+    reason: ReasonOption = "",
     json: JsonOption = False,
 ) -> None:
     """List everything once, upload what differs, take a snapshot, and exit. For cron, and for trying out."""
     settings = configured(config).settings
-    _finish(asyncio.run(_sync(settings, timeout, allow_held=allow_held)), json=json)
+    _finish(asyncio.run(_sync(settings, timeout, allow_held=allow_held, reason=reason)), json=json)
 
 
-async def _snapshot(settings: Settings, timeout_s: float, *, allow_held: bool) -> Mapping[str, Any]:
+async def _snapshot(settings: Settings, timeout_s: float, *, allow_held: bool, reason: str) -> Mapping[str, Any]:
     state_dir = settings.service.state_dir
-    calling = control.call(state_dir, "snapshot", timeout_s=timeout_s, allow_held=allow_held)
+    calling = control.call(state_dir, "snapshot", timeout_s=timeout_s, allow_held=allow_held, reason=reason)
     try:
         return await while_waiting(calling, state_dir)
     except ConnectionError:
         messages.print("syncd: no daemon runs; doing one pass", markup=False)
-        return await _sync(settings, timeout_s, allow_held=allow_held)
+        return await _sync(settings, timeout_s, allow_held=allow_held, reason=reason)
 
 
-async def _sync(settings: Settings, timeout_s: float, *, allow_held: bool) -> Mapping[str, Any]:
+async def _sync(settings: Settings, timeout_s: float, *, allow_held: bool, reason: str) -> Mapping[str, Any]:
     from syncd.service.run import sync_once
 
     async with UploadProgress(settings.service.state_dir) as progress:
         return await sync_once(
-            settings, patience=timedelta(seconds=timeout_s), allow_held=allow_held, progress=progress.acknowledged
+            settings,
+            patience=timedelta(seconds=timeout_s),
+            allow_held=allow_held,
+            progress=progress.acknowledged,
+            reason=reason,
         )
 
 

@@ -13,6 +13,7 @@ from syncd.config.load import Loaded, load
 from syncd.config.sections import (
     DEFAULT_INCLUDE,
     GuardSettings,
+    PullSettings,
     ServiceSettings,
     SnapshotSettings,
     SourceSettings,
@@ -28,6 +29,7 @@ __all__ = [
     "GuardSettings",
     "LakefsSettings",
     "Loaded",
+    "PullSettings",
     "ServiceSettings",
     "Settings",
     "SnapshotSettings",

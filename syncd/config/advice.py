@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def advice(loaded: Loaded) -> list[str]:
     """Return one sentence for each thing worth a look, each beginning with its key. Reads local folders only."""
     settings = loaded.settings
-    return [*_root(settings.source.root), *_files(settings), *_triggers(settings), *_not_yet(settings)]
+    return [*_root(settings.source.root), *_files(settings), *_triggers(settings), *_retention(settings)]
 
 
 def _root(root: Path) -> Iterator[str]:
@@ -46,7 +46,8 @@ def _triggers(settings: Settings) -> Iterator[str]:
         yield "snapshot.max_wait_seconds: is below quiet_seconds, which so never counts"
 
 
-def _not_yet(settings: Settings) -> Iterator[str]:
-    for key in ("keep_last", "keep_daily", "keep_weekly", "keep_monthly"):
-        if getattr(settings.snapshot, key):
-            yield f"snapshot.{key}: this version keeps every snapshot"
+def _retention(settings: Settings) -> Iterator[str]:
+    snapshot = settings.snapshot
+    keeps = snapshot.keep_last or snapshot.keep_daily or snapshot.keep_weekly or snapshot.keep_monthly
+    if snapshot.remove_tags and not keeps:
+        yield "snapshot.remove_tags: never counts while no keep_ key is set: every snapshot is kept"

@@ -105,7 +105,7 @@ def value_text(key: str, value: object, *, known: bool = True) -> str | None:
         isinstance(value, (list, tuple)) and any(isinstance(p, (dict, list)) for p in value)
     ):
         return None
-    return clipped(str(value).lower() if isinstance(value, bool) else shown(value))
+    return clipped(shown(value))
 
 
 def clipped(text: str) -> str:

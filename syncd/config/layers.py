@@ -179,6 +179,8 @@ def _value(field: FieldInfo, text: str) -> Any:
     if tuple in types:
         as_json = text.lstrip().startswith(('["', "[]"))
         return _json_list(text) if as_json else [part.strip() for part in text.split(",") if part.strip()]
+    if bool in types and text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for number in (int, float):
         if number in types:
             try:

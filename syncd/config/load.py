@@ -9,6 +9,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from syncd.config import rules
 from syncd.config.credentials import lend, read_lakectl, settle_secret, systemd_layer
 from syncd.config.faults import ConfigFault, FaultyConfigError, key_text
-from syncd.config.layers import Layer, environment_layer, first_place, resolve_paths
+from syncd.config.layers import Layer, Place, environment_layer, first_place, resolve_paths
 from syncd.config.locate import default_state_dir, find
 from syncd.config.refusals import as_faults
 from syncd.config.settings import Settings, section_fields
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from syncd.config.lines import Loc
 
 _BLANK_IS_UNSET = ("endpoint", "access_key_id", "secret_access_key", "secret_access_key_file")
+CALL = "the call"  # the place of what a caller says
 _NO_ADDRESS = "default: no address is set here, in LAKECTL_SERVER_ENDPOINT_URL or in ~/.lakectl.yaml"
 
 
@@ -41,7 +43,14 @@ class Loaded:
     origins: Mapping[str, str]  # by key, such as "tables[0].csv": "default", "syncd.toml:12", "environment SYNCD_…"
 
 
-def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Loaded:
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    reads_only: bool = False,
+    said: Mapping[str, Any] = MappingProxyType({}),
+) -> Loaded:
     """Read the configuration.
 
     Args:
@@ -49,6 +58,8 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None, 
             Without any, the environment alone must do.
         environ: The environment variables; None: this process's.
         cwd: Where relative paths start that do not stand in a file; None: the current folder.
+        reads_only: It is for reading snapshots: without ``source.root`` it will do.
+        said: Keys of ``[lakefs]`` that the caller says; they come before all others.
 
     Raises:
         FaultyConfigError: Something is wrong; it lists all that is.
@@ -68,16 +79,24 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None, 
     found += settle_urls(environment, environ, base=cwd, home=home, private=True)
     systemd, refused = systemd_layer(environ)
     faults += [*found, *refused, *_exposed_secret(file, path, private=private)]
-    layers = [systemd, environment, file]
+    layers = [_said(said, cwd, home), systemd, environment, file]
     for layer in layers:
         layer.drop_blank("lakefs", _BLANK_IS_UNSET)
     faults += settle_secret(layers, environ)
     lent, found = _lakectl_layers(layers, environ, home, cwd)
     faults += found
-    computed = Layer({"source": {}})  # so that a missing section is a missing root
+    computed = Layer({"source": {"root": os.devnull} if reads_only else {}})  # a missing section is a missing root
     computed.put("service", "state_dir", *default_state_dir(environ, home=home))
     layers += [*lent, computed]
     return _validate(layers, faults, path)
+
+
+def _said(said: Mapping[str, Any], cwd: Path, home: Path | None) -> Layer:
+    layer = Layer()
+    for key, value in said.items():
+        layer.put("lakefs", key, os.fspath(value) if isinstance(value, Path) else value, Place(CALL, None, CALL))
+    resolve_paths(layer, base=cwd, home=home)
+    return layer
 
 
 def _exposed_secret(file: Layer, path: Path | None, *, private: bool) -> list[ConfigFault]:

@@ -20,6 +20,7 @@ _WORDS = {
     "tuple_type": "must be a list",
     "model_type": "must be a table of keys",
     "model_attributes_type": "must be a table of keys",
+    "bool_type": "must be true or false",
     "path_type": "must be a path, as text",
     "too_short": "must not be empty",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from syncd.config.lines import Loc
     from syncd.config.settings import Settings
 
-_SIZES = ("batch_bytes", "max_object_bytes")
+_SIZES = ("batch_bytes", "max_object_bytes", "cache_bytes")
 _OFF_WHEN_NONE = ("quiet_seconds", "max_wait_seconds", "max_changes")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field
 
 from syncd.config import values
@@ -101,11 +102,19 @@ class SnapshotSettings(Section):
         " second, so that no name comes twice.",
     )
     keep_last: values.Count = Field(
-        default=0, description="Keep this many newest snapshots; 0 keeps all. This version always keeps all."
+        default=0,
+        description="Keep this many newest snapshots. While this and the next three are 0, all are kept. What no rule"
+        " keeps loses its pin, so that lakeFS's garbage collection, where you run it, may take its objects. Always"
+        " kept: the newest, what somebody pinned (syncd pin), and what is being pulled.",
     )
-    keep_daily: values.Count = Field(default=0, description="… and one for each of this many days.")
+    keep_daily: values.Count = Field(default=0, description="… and one for each of this many days (UTC).")
     keep_weekly: values.Count = Field(default=0, description="… and one for each of this many weeks.")
     keep_monthly: values.Count = Field(default=0, description="… and one for each of this many months.")
+    remove_tags: values.Switch = Field(
+        default=False,
+        description="Delete the tags of those that are not kept, too. Left false, the names stay, also once garbage"
+        " collection has taken objects of them.",
+    )
 
 
 class GuardSettings(Section):
@@ -146,6 +155,23 @@ class UploadSettings(Section):
     max_object_bytes: values.ObjectSize = Field(
         default=5 * 1024**3,
         description="Larger files are not synced but named in status. 5GiB is the most one S3 request takes.",
+    )
+
+
+class PullSettings(Section):
+    """Where pulled snapshots come from and how."""
+
+    heading = "What pulls on this machine share (`syncd pull`, and the Python library)."
+
+    cache_dir: values.AbsolutePath = Field(
+        default_factory=lambda: user_cache_path("syncd") / "pull",
+        examples=["/var/cache/syncd"],
+        description="Where fetched objects are kept, so that none is fetched twice. Left out: syncd/pull in"
+        " $XDG_CACHE_HOME, or in ~/.cache. On the file system of the folders that are pulled into it costs no copies.",
+    )
+    cache_bytes: values.CacheSize = Field(
+        default=50 * 1024**3,
+        description="What the cache may hold after a pull; the least recently used objects go first.",
     )
 
 

@@ -19,6 +19,7 @@ from syncd.config.lakefs_section import LakefsSettings
 from syncd.config.lines import Loc
 from syncd.config.sections import (
     GuardSettings,
+    PullSettings,
     Section,
     ServiceSettings,
     SnapshotSettings,
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     upload: UploadSettings = Field(default_factory=UploadSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    pull: PullSettings = Field(default_factory=PullSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -67,6 +67,7 @@ def _secret_text(value: object) -> object:
 Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Percent = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=100)]
 Count = Annotated[int, Field(strict=True, ge=0)]
+Switch = Annotated[bool, Field(strict=True)]
 SecondsOrOff = Annotated[
     Annotated[Seconds, Field(gt=0, le=30 * DAY_SECONDS)] | None,
     BeforeValidator(_off_is_none),
@@ -80,6 +81,9 @@ BatchSize = Annotated[
 ]
 ObjectSize = Annotated[
     int, Field(strict=True), BeforeValidator(rules.parse_size), _between(1, 5 * 1024**3), _SIZE_SCHEMA
+]
+CacheSize = Annotated[
+    int, Field(strict=True), BeforeValidator(rules.parse_size), _between(1024**2, 1024**5), _SIZE_SCHEMA
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path_text), AfterValidator(_absolute)]
 OptionalPath = Annotated[AbsolutePath | None, BeforeValidator(_blank_is_none)]
@@ -119,6 +123,8 @@ def shown(value: object) -> str:
     """Return a value as TOML would write it; what is unset or secret shows as such."""
     if value is None:
         return "(not set)"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, SecretStr):
         return "********"
     if isinstance(value, (tuple, list)):

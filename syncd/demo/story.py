@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 SHOWN_OF_A_KIND = 2
 SHOWN_FAULTS = 5
 UNBOUNDED = 10_000  # columns, where no terminal wraps: each line stays one
-KINDS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red"), "conflict": ("!", "red")}
+KINDS = {
+    "added": ("+", "green"),
+    "changed": ("~", "yellow"),
+    "removed": ("-", "red"),
+    "renamed": ("R", "cyan"),
+    "conflict": ("!", "red"),
+}
 
 
 class Story:
@@ -80,8 +86,10 @@ class Story:
             indent=3,
         )
 
-    def changes(self, changes: Sequence[Mapping[str, Any]], *, before: str) -> None:
-        """Show some changes of each kind, and count them."""
+    def changes(self, difference: Mapping[str, Any], *, before: str) -> None:
+        """Show some changes of each kind, as ``syncd diff`` tells them, and count them."""
+        renamed = [{"kind": "renamed", "path": f"{one['from']} -> {one['to']}"} for one in difference["renamed"]]
+        changes = [*difference["changes"], *renamed]
         counts = Counter(change["kind"] for change in changes)
         for kind in counts:
             mark, style = KINDS[kind]
@@ -90,6 +98,10 @@ class Story:
                 self.line(f"{mark} {path}", indent=5, style=style)
         told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
         self.line(f"in all {told} since {before}", indent=5)
+        for table in difference["tables"]:
+            if table["added"] is not None:
+                told = f"{table['added']:,} rows added, {table['changed']:,} changed, {table['deleted']:,} deleted"
+                self.line(f"{table['name']}: {told}", indent=5)
 
     def compares(self) -> None:
         """Say what comes now."""

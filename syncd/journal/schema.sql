@@ -1,4 +1,4 @@
--- The journal, version 2. Times are Unix seconds (UTC), hashes raw bytes.
+-- The journal, version 3. Times are Unix seconds (UTC), hashes raw bytes.
 -- A SHA-256 is NULL where there is no content, and x'' where it is not known: x'' equals no content,
 -- so that whatever was interrupted in the middle is due again by itself.
 
@@ -46,6 +46,12 @@ CREATE TABLE snapshot (
 -- One at a time: nothing is staged between a snapshot's begin and its commit.
 CREATE UNIQUE INDEX snapshot_open ON snapshot ((1)) WHERE step <> 'tagged';
 CREATE INDEX snapshot_tag ON snapshot (tag);
+
+-- Snapshots that retention does not keep any more: nothing keeps their objects from lakeFS's garbage collection.
+CREATE TABLE removal (
+    sequence INTEGER PRIMARY KEY,                         -- of the snapshot
+    removed_at REAL NOT NULL
+) STRICT;
 
 CREATE TABLE batch (
     id INTEGER PRIMARY KEY,

@@ -14,7 +14,7 @@ from syncd.model import IMAGES, Snapshot, Trigger
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 
@@ -199,7 +199,8 @@ def open_snapshot(connection: sqlite3.Connection) -> OpenSnapshot | None:
 _HISTORY = """
 SELECT tag, commit_id, created_at, trigger_name, added, changed, deleted, images, size_bytes, digest,
        (SELECT value FROM binding WHERE name = 'repository'),
-       (SELECT value FROM binding WHERE name = 'prefix')
+       (SELECT value FROM binding WHERE name = 'prefix'),
+       (SELECT removed_at FROM removal WHERE removal.sequence = snapshot.sequence) AS removed_at
 FROM snapshot WHERE step = 'tagged'
 """
 
@@ -211,15 +212,17 @@ def history(
     since: datetime | None = None,
     until: datetime | None = None,
     trigger: Trigger | None = None,
+    kept: bool = False,
 ) -> Iterator[Snapshot]:
     """Yield finished snapshots, the newest first.
 
     Args:
         connection: A reader.
-        limit: The most.
+        limit: The most; -1: all.
         since: Only those made at this time or later.
         until: Only those made at this time or earlier.
         trigger: Only those made for this reason.
+        kept: Only those that retention has not removed.
     """
     asked = {
         "created_at >= ?": since and to_seconds(since),
@@ -227,9 +230,16 @@ def history(
         "trigger_name = ?": trigger,
     }
     given = {term: value for term, value in asked.items() if value is not None}
-    query = " AND ".join([_HISTORY, *given]) + " ORDER BY sequence DESC LIMIT ?"
+    terms = [_HISTORY, *given, *(["removed_at IS NULL"] if kept else [])]
+    query = " AND ".join(terms) + " ORDER BY sequence DESC LIMIT ?"
     for row in connection.execute(query, (*given.values(), limit)):
         yield _snapshot(row)
+
+
+def newest_metadata(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return what the commit of the newest snapshot says; empty while there is none."""
+    row = connection.execute("SELECT metadata FROM snapshot ORDER BY sequence DESC LIMIT 1").fetchone()
+    return {} if row is None else dict(json.loads(row[0]))
 
 
 def by_sequence(connection: sqlite3.Connection, sequence: int) -> Snapshot | None:
@@ -238,9 +248,29 @@ def by_sequence(connection: sqlite3.Connection, sequence: int) -> Snapshot | Non
     return None if row is None else _snapshot(row)
 
 
-def _snapshot(row: tuple[str, str, float, str, int, int, int, int, int, str, str, str]) -> Snapshot:
-    tag, commit_id, created_at, trigger, added, changed, deleted, images, size_bytes, digest, *where = row
-    repository, prefix = where
+def by_intent(connection: sqlite3.Connection, intent: str) -> Snapshot | None:
+    """Return the finished snapshot of an intent, which its commits carry."""
+    row = connection.execute(_HISTORY + " AND intent = ?", (intent,)).fetchone()
+    return None if row is None else _snapshot(row)
+
+
+def by_tag(connection: sqlite3.Connection, tag: str) -> Snapshot | None:
+    """Return the newest finished snapshot that was given a tag."""
+    row = connection.execute(_HISTORY + " AND tag = ? ORDER BY sequence DESC LIMIT 1", (tag,)).fetchone()
+    return None if row is None else _snapshot(row)
+
+
+def remove(connection: sqlite3.Connection, removed: Sequence[Snapshot], now: datetime) -> None:
+    """Retention does not keep these any more: their pins are gone. They stay in the history."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO removal SELECT sequence, ? FROM snapshot WHERE tag = ? AND commit_id = ?",
+        [(to_seconds(now), one.tag, one.commit_id) for one in removed],
+    )
+
+
+def _snapshot(row: tuple[str, str, float, str, int, int, int, int, int, str, str, str, float | None]) -> Snapshot:
+    tag, commit_id, created_at, trigger, added, changed, deleted, images, size_bytes = row[:9]
+    digest, repository, prefix, removed_at = row[9:]
     return Snapshot(
         tag=tag,
         commit_id=commit_id,
@@ -253,4 +283,5 @@ def _snapshot(row: tuple[str, str, float, str, int, int, int, int, int, str, str
         size_bytes=size_bytes,
         digest=digest,
         uri=f"lakefs://{repository}/{tag}/{prefix}",
+        removed_at=to_time_or_none(removed_at),
     )

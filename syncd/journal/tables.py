@@ -165,6 +165,11 @@ def staged_rows(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute(_STAGED_ROWS).fetchall())
 
 
+def schemas(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return by table its columns as accepted last, JSON; "" for a CSV file as it is."""
+    return dict(connection.execute("SELECT name, schema_text FROM table_state ORDER BY name").fetchall())
+
+
 def prune(connection: sqlite3.Connection) -> None:
     """Forget what objects hold that are neither seen nor staged nor committed."""
     connection.execute(_PRUNE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.errors import NotFoundStoreError
-from syncd.journal import adoption
+from syncd.journal import adoption, moments
 from syncd.model import IMAGES, TABLES
 from syncd.store.pages import pages
 
@@ -116,6 +116,7 @@ class Preparation:
         await self._adopt_uncommitted()
         await self._journal.write(adoption.finish_adoption, head.id)
         snapshots = await self._recovery.recover(head)
+        await self._journal.write(moments.not_after, self._clock())  # theirs are the times of lakeFS's clock
         if count or snapshots:
             log.info("branch_adopted", branch=self._staging, objects=count, snapshots=snapshots)
 

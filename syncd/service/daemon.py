@@ -127,12 +127,17 @@ class Daemon:
                 await engine.preparation.prepare()
                 await engine.gate.begin()
                 self._prepared = True
+                engine.retention.due.set()
             case Resume():
                 with self.live.doing(Activity.COMMITTING):
                     await engine.committer.resume()
+                engine.retention.due.set()
             case Publish(trigger=trigger, tag=tag):
                 with self.live.doing(Activity.COMMITTING):
-                    await engine.committer.publish(trigger, tag, engine.gate.pairings)
+                    await engine.committer.publish(
+                        trigger, tag, engine.gate.pairings, reasons=engine.requests.reasons()
+                    )
+                engine.retention.due.set()
             case CheckClosure(staged_at=staged_at):
                 with self.live.doing(Activity.COMPARING):
                     await engine.gate.check(staged_at)

@@ -20,16 +20,17 @@ from syncd.ownership.recovery import Recovery
 from syncd.ownership.staging_branch import StagingBranch
 from syncd.planner.facts import Policies
 from syncd.planner.tag_name import render_tag
+from syncd.retention.retention import Retention
 from syncd.service import descriptors
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
-from syncd.service.limits import deletion_limits
+from syncd.service.limits import deletion_limits, keep_rules
 from syncd.service.requests import SnapshotRequests
 from syncd.service.rereads import Rereads
 from syncd.service.schedule import Schedule
 from syncd.service.sources import make_sources
 from syncd.service.state_dir import held
-from syncd.service.tables import compared_tables, excluding_tables, make_gate
+from syncd.service.tables import compared_tables, excluding_tables, make_gate, table_roles
 from syncd.sources.base import LeftOut
 from syncd.uploader import Uploader
 
@@ -67,6 +68,7 @@ class Engine:
     preparation: Preparation
     uploader: Uploader
     committer: Committer
+    retention: Retention
     requests: SnapshotRequests
     schedule: Schedule | None
     wake: asyncio.Event
@@ -193,10 +195,23 @@ def _assemble(
         committer=Committer(
             journal=journal,
             versions=lakefs.versions,
+            pins=lakefs.pins,
             branch=branch,
             staging_branch=place.staging_branch,
             publish_branch=place.publish_branch,
             syncd_version=__version__,
+            clock=clock,
+            may_write=lease.check,
+            roles=table_roles(settings),
+        ),
+        retention=Retention(
+            journal=journal,
+            versions=lakefs.versions,
+            pins=lakefs.pins,
+            rules=keep_rules(settings),
+            remove_tags=settings.snapshot.remove_tags,
+            repository=place.repository,
+            staging=place.staging_branch,
             clock=clock,
             may_write=lease.check,
         ),

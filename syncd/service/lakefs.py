@@ -16,6 +16,8 @@ from syncd.embedded.server import EmbeddedLakeFS
 from syncd.errors import EmbeddedServerError
 from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_lease import LakeFSLease
+from syncd.store.lakefs_pins import LakeFSPins
+from syncd.store.lakefs_reader import LakeFSReader
 from syncd.store.s3_gateway import S3Gateway
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from syncd.config import Settings
     from syncd.store.base import LeaseStore, ObjectStore, VersionStore
+    from syncd.store.pins import PinStore
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,7 @@ class LakeFS:
     objects: ObjectStore
     versions: VersionStore
     claims: LeaseStore  # on the staging branch
+    pins: PinStore
     embedded: EmbeddedLakeFS | None
 
     async def keep_alive(self) -> None:
@@ -90,6 +94,7 @@ async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
             objects=await stack.enter_async_context(open_objects(settings, access, place.staging_branch)),
             versions=versions,
             claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
+            pins=LakeFSPins(versions.sdk, place.repository, place.staging_branch),
             embedded=server,
         )
 
@@ -99,12 +104,22 @@ class Reader:
     """What reads one repository."""
 
     versions: VersionStore
+    pins: PinStore
     _settings: Settings
     _access: Access
 
-    def objects(self, reference: str) -> S3Gateway:
+    def objects(self, reference: str) -> LakeFSReader:
         """Return the objects of a commit, a tag or a branch; not yet entered."""
-        return open_objects(self._settings, self._access, reference)
+        place = self._settings.lakefs
+        return LakeFSReader(
+            endpoint=self._access.endpoint,
+            access_key_id=self._access.access_key_id,
+            secret_access_key=self._access.secret_access_key,
+            repository=place.repository,
+            reference=reference,
+            concurrency=self._settings.upload.concurrency,
+            ca_file=str(place.ca_file) if place.ca_file else None,
+        )
 
 
 @asynccontextmanager
@@ -119,7 +134,8 @@ async def open_reader(settings: Settings) -> AsyncIterator[Reader]:
         if access is None and settings.lakefs.embedded:
             access = _access(settings, await stack.enter_async_context(await _embedded(settings)))
         access = access or _access(settings, None)
-        yield Reader(await stack.enter_async_context(open_versions(settings, access)), settings, access)
+        versions, place = await stack.enter_async_context(open_versions(settings, access)), settings.lakefs
+        yield Reader(versions, LakeFSPins(versions.sdk, place.repository, place.staging_branch), settings, access)
 
 
 async def _embedded(settings: Settings) -> EmbeddedLakeFS:
@@ -140,7 +156,7 @@ def _running_embedded(settings: Settings) -> Access | None:
 
 
 def open_objects(settings: Settings, access: Access, reference: str) -> S3Gateway:
-    """Return the objects of a branch, or of a tag or commit, which can only be read; not yet entered."""
+    """Return the objects of a branch, not yet entered."""
     place = settings.lakefs
     return S3Gateway(
         endpoint=access.s3_endpoint,

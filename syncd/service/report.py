@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from syncd.service.engine import Engine
     from syncd.service.requests import SnapshotAnswer
 
+MOST_FAULTS = 10  # shown; syncd pins check has all
+
 
 def answer_json(answer: SnapshotAnswer) -> dict[str, Any]:
     """Return what a snapshot call gets: the snapshot's keys, what was left out, and what is held."""
@@ -27,6 +29,8 @@ def daemon_picture(engine: Engine, daemon: Daemon) -> DaemonPicture:
         why=live.why,
         hold=live.hold,
         failure=str(daemon.failure.error) if daemon.failure else "",
+        retention_failure=engine.retention.failure,
+        pin_faults=[str(fault) for fault in engine.retention.faults[:MOST_FAULTS]],
         wake_at=live.next_decision_at,
         sources=[source.health() for source in engine.sources],
     )

@@ -34,6 +34,7 @@ class _Request:
     facts: RequestFacts
     future: asyncio.Future[SnapshotAnswer]
     deadline_s: float  # monotonic
+    reason: str
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -63,13 +64,16 @@ class SnapshotRequests:
         self._ids = itertools.count(1)
         self._open: dict[int, _Request] = {}
 
-    async def snapshot(self, *, patience: timedelta, allow_held: bool, once: bool = False) -> SnapshotAnswer:
+    async def snapshot(
+        self, *, patience: timedelta, allow_held: bool, once: bool = False, reason: str = ""
+    ) -> SnapshotAnswer:
         """Wait until everything in place before this call is in a published snapshot.
 
         Args:
             patience: How long files that are still changing are waited for; also how long a failing lakeFS is.
             allow_held: Publish without held deletions, rather than answer that they are held.
             once: The sources are not running: list each of them once.
+            reason: The caller's, for the commit.
 
         Raises:
             SourceUnavailableError: A source cannot be read.
@@ -79,7 +83,7 @@ class SnapshotRequests:
         left_out = await self._barrier(self._clock() + patience, once=once)
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(id=next(self._ids), revision=standing.revision, allow_held=allow_held)
-        request = _Request(facts, asyncio.get_running_loop().create_future(), deadline_s, left_out)
+        request = _Request(facts, asyncio.get_running_loop().create_future(), deadline_s, reason, left_out)
         self._open[facts.id] = request
         self._wake.set()
         try:
@@ -105,6 +109,10 @@ class SnapshotRequests:
         now_s = self._monotonic()
         waiting = [request for request in self._open.values() if not request.future.done()]
         return tuple(replace(request.facts, expired=now_s >= request.deadline_s) for request in waiting)
+
+    def reasons(self) -> list[str]:
+        """Return why those who call want a snapshot, as far as they say."""
+        return list(dict.fromkeys(request.reason for request in self._open.values() if request.reason))
 
     def newest(self) -> int:
         """Return the id of the newest call; 0: there is none."""

@@ -52,6 +52,7 @@ async def run(settings: Settings) -> None:
             background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
             background.append(group.create_task(engine.lease.keep()))
+            background.append(group.create_task(engine.retention.serve()))
             background.append(group.create_task(_examine(engine)))
             loop = asyncio.create_task(daemon.loop())
             _stop_on_signals(daemon, loop)
@@ -121,7 +122,9 @@ def _stop_on_signals(daemon: Daemon, loop: asyncio.Task[None]) -> None:
 def _snapshot_handler(engine: Engine) -> Any:
     async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = await engine.requests.snapshot(
-            patience=timedelta(seconds=float(request["timeout_s"])), allow_held=bool(request["allow_held"])
+            patience=timedelta(seconds=float(request["timeout_s"])),
+            allow_held=bool(request["allow_held"]),
+            reason=str(request.get("reason", "")),
         )
         return answer_json(answer)
 
@@ -144,7 +147,9 @@ def _status_handler(engine: Engine, daemon: Daemon) -> Any:
     return handle
 
 
-async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool, progress: Any) -> Mapping[str, Any]:
+async def sync_once(
+    settings: Settings, *, patience: timedelta, allow_held: bool, progress: Any, reason: str = ""
+) -> Mapping[str, Any]:
     """List everything once, stage what differs, publish, and return the answer.
 
     Raises:
@@ -154,7 +159,9 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
     async with open_engine(settings, progress=progress) as engine:
         gc.freeze()  # as above; and the exit need not look through it either
         daemon = Daemon(engine)
-        asking = asyncio.create_task(engine.requests.snapshot(patience=patience, allow_held=allow_held, once=True))
+        asking = asyncio.create_task(
+            engine.requests.snapshot(patience=patience, allow_held=allow_held, once=True, reason=reason)
+        )
         loop = asyncio.create_task(daemon.loop())
         keeping = asyncio.create_task(engine.lease.keep())
         rereading = asyncio.create_task(engine.rereads.serve(engine.clock() + patience))
@@ -163,9 +170,12 @@ async def sync_once(settings: Settings, *, patience: timedelta, allow_held: bool
             for task in (loop, rereading):
                 if task.done():
                     task.result()
-            return answer_json(await asking)
+            answer = answer_json(await asking)
         except StoreError as error:
             raise daemon.failure.error if daemon.failure else error from error
+        else:
+            await engine.retention.attempt()
+            return answer
         finally:
             daemon.stop()
             asking.cancel()

@@ -13,6 +13,7 @@ from syncd.sources.csv_file import CsvTable
 from syncd.sources.settings import CsvTableSettings, DatabaseTableSettings
 from syncd.sources.tables.base import TableFaultError
 from syncd.sources.tables.images import ImageColumn
+from syncd.sources.tables.roles import Roles
 from syncd.sources.tables.spool import Spool
 
 if TYPE_CHECKING:
@@ -166,6 +167,16 @@ def compared_tables(settings: Settings) -> list[ClosedTable]:
         for table in settings.tables
         if _compares(table)
     ]
+
+
+def table_roles(settings: Settings) -> dict[str, Roles]:
+    """Return by table what its columns are for."""
+    return {
+        table.name: Roles(
+            key=table.key, image=_image_column(table), closure=table.closure if _compares(table) else "off"
+        )
+        for table in settings.tables
+    }
 
 
 def _compares(table: TableSettings) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from syncd.sources.tables.roles import roles_in_commit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,17 +26,10 @@ def describe(found: Pinned, *, repository: str, prefix: str) -> dict[str, Any]:
         prefix: In front of every key of syncd's.
     """
     said = found.commit.metadata
-    name = found.tag or found.commit.id
-    place = f"{repository}/{name}/{prefix}"
+    told = snapshot_of(found, repository=repository, prefix=prefix)
     return {
-        "tag": found.tag,
-        "commit_id": found.commit.id,
-        "created_at": found.commit.created_at.isoformat(),
-        "trigger": said.get("syncd.trigger"),
-        **{key: _number(said, f"syncd.{key}") for key in _COUNTS},
-        "digest": said.get("syncd.digest"),
-        "uri": f"lakefs://{place}",
-        "s3_uri": f"s3://{place}",
+        **told,
+        "s3_uri": told["uri"].replace("lakefs://", "s3://", 1),
         "observed_at": said.get("syncd.observed_at"),
         "message": found.commit.message,
         "tables": _tables(said),
@@ -42,10 +37,37 @@ def describe(found: Pinned, *, repository: str, prefix: str) -> dict[str, Any]:
     }
 
 
-def _tables(said: Mapping[str, str]) -> dict[str, dict[str, int | None]]:
-    """Return by table: its rows, and how many rows and images of it do not fit, None where that was not compared."""
+def snapshot_of(found: Pinned, *, repository: str, prefix: str) -> dict[str, Any]:
+    """Return the keys of every snapshot in syncd's answers alone; arguments as above."""
+    said = found.commit.metadata
+    return {
+        "tag": found.tag,
+        "commit_id": found.commit.id,
+        "created_at": found.commit.created_at.isoformat(),
+        "trigger": said.get("syncd.trigger"),
+        **{key: _number(said, f"syncd.{key}") for key in _COUNTS},
+        "digest": said.get("syncd.digest"),
+        "uri": f"lakefs://{repository}/{found.tag or found.commit.id}/{prefix}",
+    }
+
+
+def _tables(said: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return by table: its rows, its key and image column, and how many rows and images of it do not fit.
+
+    None is what the commit does not say, as of a table that was not compared with the images.
+    """
     names = sorted(key.removeprefix("syncd.rows.") for key in said if key.startswith("syncd.rows."))
-    return {name: {what: _number(said, f"syncd.{what}.{name}") for what in _BY_TABLE} for name in names}
+    return {name: _table(said, name) for name in names}
+
+
+def _table(said: Mapping[str, str], name: str) -> dict[str, Any]:
+    roles = roles_in_commit(said, name)
+    return {
+        **{what: _number(said, f"syncd.{what}.{name}") for what in _BY_TABLE},
+        "key": roles.key,
+        "image_column": roles.image and roles.image.name,
+        "closure": roles.closure,
+    }
 
 
 def _number(said: Mapping[str, str], key: str) -> int | None:

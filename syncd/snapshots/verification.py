@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncd.errors import NotFoundStoreError, PermanentStoreError, StoreError, first_alone
 from syncd.fingerprint import SetDigest
-from syncd.model import IMAGES
+from syncd.model import IMAGES, TABLES
+from syncd.snapshots.fit import Fit
+from syncd.snapshots.scratch import scratch_database
+from syncd.snapshots.table_objects import stored_tables
 
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping
 
+    from syncd.snapshots.fit import TableFit
     from syncd.snapshots.reference import Pinned
-    from syncd.store.base import ObjectInfo, ObjectStore, VersionStore
+    from syncd.store.base import ObjectInfo, ObjectReader, VersionStore
 
 MOST_NAMED = 100  # faults listed one by one; beyond that they are counted
 _READERS = 16
@@ -42,6 +47,7 @@ class Verification:
     read_bytes: int = 0
     fault_count: int = 0
     faults: list[Fault] = field(default_factory=list)
+    tables: list[TableFit] = field(default_factory=list)  # sorted by name; empty where they were not read
 
     def note(self, key: str, why: str) -> None:
         """Count a fault, and keep it if there is room."""
@@ -54,10 +60,11 @@ async def verify(
     found: Pinned,
     *,
     versions: VersionStore,
-    objects: ObjectStore,
+    objects: ObjectReader,
     prefix: str,
     share: float,
     rng: random.Random,
+    tables: bool = False,
 ) -> Verification:
     """List a snapshot and hold it against its commit; read a share of its objects. Memory does not grow with it.
 
@@ -68,10 +75,33 @@ async def verify(
         prefix: In front of every key of syncd's.
         share: Of the objects, to be read: 0 none, 1 all.
         rng: Chooses which.
+        tables: Whether the tables are read, and their rows held against the images.
 
     Raises:
         StoreError: lakeFS does not answer or refuses; faults of single objects are found, not raised.
     """
+    with scratch_database() if tables else nullcontext() as scratch:
+        fit = None if scratch is None else Fit(scratch)
+        told = await _list(found, versions, objects, prefix, share, rng, fit)
+        _hold_against(found.commit.metadata, told)
+        if fit is not None:
+            for name, stored in (await stored_tables(found, versions, prefix)).items():
+                one = await fit.table(stored, objects, found.commit.metadata)
+                told.tables.append(one)
+                for fault in one.faults:
+                    told.note(f"{TABLES}{name}", fault)
+    return told
+
+
+async def _list(
+    found: Pinned,
+    versions: VersionStore,
+    objects: ObjectReader,
+    prefix: str,
+    share: float,
+    rng: random.Random,
+    fit: Fit | None,
+) -> Verification:
     told, digest = Verification(), SetDigest()
     to_read: asyncio.Queue[ObjectInfo | None] = asyncio.Queue(2 * _READERS)
     with first_alone():
@@ -79,12 +109,13 @@ async def verify(
             for _ in range(_READERS if share else 0):
                 group.create_task(_read_all(to_read, objects, prefix, told))
             async for one in _listed(versions.objects(found.commit.id, prefix), prefix, told, digest):
+                if fit is not None and one.key.startswith(prefix + IMAGES):
+                    fit.image(one.key.removeprefix(prefix))
                 if share and rng.random() < share:
                     await to_read.put(one)
             for _ in range(_READERS if share else 0):
                 await to_read.put(None)
     told.digest = digest.hexdigest()
-    _hold_against(found.commit.metadata, told)
     return told
 
 
@@ -104,14 +135,14 @@ async def _listed(
 
 
 async def _read_all(
-    to_read: asyncio.Queue[ObjectInfo | None], objects: ObjectStore, prefix: str, told: Verification
+    to_read: asyncio.Queue[ObjectInfo | None], objects: ObjectReader, prefix: str, told: Verification
 ) -> None:
     while (one := await to_read.get()) is not None:
         if one.sha256 is not None:
             await _read(one, objects, prefix, told)
 
 
-async def _read(one: ObjectInfo, objects: ObjectStore, prefix: str, told: Verification) -> None:
+async def _read(one: ObjectInfo, objects: ObjectReader, prefix: str, told: Verification) -> None:
     sha256, key = hashlib.sha256(), one.key.removeprefix(prefix)
 
     async def take(chunk: bytes) -> None:

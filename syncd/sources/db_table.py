@@ -73,6 +73,7 @@ class DbTable:
         self._begun = self._done = 0  # looks at the table; the newest of these that has ended
         self._fault, self._hold = "it has not been read yet", ""
         self._unavailable = self._reading = False
+        self._interrupted = False  # the newest look ended with the source, which is about to run again
         self._complete = False
 
     @property
@@ -104,7 +105,7 @@ class DbTable:
     async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.barrier``; a table that cannot be read or published is left out, it does not stop the others.
 
-        A database that does not answer is asked again until the deadline.
+        A database that does not answer is asked again until the deadline, as is one whose reading is paused.
         """
         await self._let_it_be_sent(deadline)
         return await self._barrier(deadline)
@@ -113,7 +114,7 @@ class DbTable:
         while True:
             await self._look("request")
             remaining_s = (deadline - self._clock()).total_seconds()
-            if not self._unavailable or remaining_s <= 0:
+            if not (self._unavailable or self._interrupted) or remaining_s <= 0:
                 return [LeftOut(path=self.name, reason=self._fault)] if self._fault else []
             await asyncio.sleep(min(remaining_s, _RETRY_SECONDS))
 
@@ -204,7 +205,7 @@ class DbTable:
 
     async def _look_once(self, reason: str) -> None:
         loop = asyncio.get_running_loop()
-        began_s, self._reading = loop.time(), True
+        began_s, self._reading, self._interrupted = loop.time(), True, False
         try:
             accepted = await self._reader.read(self._clock(), reason)
         except TableChangingError as error:
@@ -222,7 +223,8 @@ class DbTable:
             self._refuse(ProblemCode.BAD_TABLE, error.fact, f"{str(error).rstrip('.')}. {_STAYS}")
             self._pace.worked(loop.time() - began_s)
         except PublishingStoppedError:
-            return  # the source is stopping, or a new look follows
+            self._interrupted = True
+            return
         else:
             self._accept(accepted)
             self._pace.worked(loop.time() - began_s)

@@ -69,7 +69,8 @@ class Difference:
 
     key: str
     kind: str  # "added" | "changed" | "removed" | "conflict"
-    size_bytes: int | None = None
+    size_bytes: int | None = None  # of what is there now, or was removed
+    sha256: bytes | None = None  # the same; None: it is not told, or syncd did not write it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,21 @@ class DeleteOutcome:
     failed: Mapping[str, StoreError] = field(default_factory=dict)
 
 
-class ObjectStore(Protocol):
+class ObjectReader(Protocol):
+    """Objects at one reference of one repository, to be read."""
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Return what is at the key, or None; None also where the branch or the repository is missing."""
+
+    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand an object's bytes on, some at a time, each once the sink has taken those before.
+
+        Raises:
+            NotFoundStoreError: There is none.
+        """
+
+
+class ObjectStore(ObjectReader, Protocol):
     """Objects on one branch of one repository."""
 
     async def put(self, key: str, body: bytes | BinaryIO, fingerprint: Fingerprint, content_type: str) -> None:
@@ -107,18 +122,8 @@ class ObjectStore(Protocol):
         harmless. A key that must not be sent fails alone.
         """
 
-    async def head(self, key: str) -> ObjectInfo | None:
-        """Return what is at the key, or None; None also where the branch or the repository is missing."""
-
     async def get(self, key: str) -> bytes:
         """Return an object's bytes; for small objects.
-
-        Raises:
-            NotFoundStoreError: There is none.
-        """
-
-    async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
-        """Hand an object's bytes on, some at a time, each once the sink has taken those before.
 
         Raises:
             NotFoundStoreError: There is none.
@@ -191,8 +196,15 @@ class VersionStore(Protocol):
     def tags(self) -> AsyncIterator[tuple[str, str]]:
         """Yield every tag and the commit id it points at, sorted by tag."""
 
-    def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
-        """Yield the newest ``limit`` commits reachable from a reference, newest first."""
+    def log(self, reference: str, *, limit: int = 100, paths: Sequence[str] = ()) -> AsyncIterator[Commit]:
+        """Yield the newest ``limit`` commits reachable from a reference, newest first.
+
+        Args:
+            reference: Where to begin.
+            limit: The most.
+            paths: Only commits that changed one of these keys, or a key that begins with one that ends with "/"; and
+                of them those with one parent: a merge brings what its parents changed. (): all commits.
+        """
 
     def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Yield every object below a prefix, sorted by key; on a branch with its uncommitted changes."""
@@ -200,8 +212,8 @@ class VersionStore(Protocol):
     def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
         """Yield the uncommitted changes of a branch, sorted by key."""
 
-    def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
-        """Yield what differs between the contents of two references, sorted by key (two-dot)."""
+    def diff(self, left: str, right: str, prefix: str = "") -> AsyncIterator[Difference]:
+        """Yield what differs below a prefix between the contents of two references, sorted by key (two-dot)."""
 
     async def server_version(self) -> str:
         """Return the server's version, "1.84.0"; also a proof that it answers and the credentials work."""

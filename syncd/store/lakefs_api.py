@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError
 from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
-from syncd.store.base import SHA256_METADATA, ObjectInfo, digest_from_metadata
 from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
-from syncd.store.lakefs_rows import to_commit, to_difference
+from syncd.store.lakefs_rows import paths_query, to_commit, to_difference, to_object
 from syncd.store.translate import Place, not_lakefs
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
-    from syncd.store.base import Commit, Difference
+    from syncd.store.base import Commit, Difference, ObjectInfo
 
 MOST_NAMED = 10  # keys in a message
-_SHA256_OVER_REST = f"X-Amz-Meta-{SHA256_METADATA}"  # how the S3 gateway's user metadata appears in this protocol
 
 
 class LakeFSAPI:
@@ -207,13 +205,14 @@ class LakeFSAPI:
         async for row in self.sdk.rows("listing tags", self.sdk.client.tags_api.list_tags):
             yield row.id, row.commit_id
 
-    async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
+    async def log(self, reference: str, *, limit: int = 100, paths: Sequence[str] = ()) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""
         rows = self.sdk.rows(
             f"reading the log of {reference}",
             self.sdk.client.refs_api.log_commits,
             reference,
             page_rows=min(limit, PAGE_ROWS),
+            **paths_query(paths),
         )
         async for row in rows:
             if limit <= 0:
@@ -232,12 +231,7 @@ class LakeFSAPI:
             presign=False,
         )
         async for row in rows:
-            yield ObjectInfo(
-                key=row.path,
-                size_bytes=row.size_bytes or 0,
-                etag=row.checksum,
-                sha256=digest_from_metadata((row.metadata or {}).get(_SHA256_OVER_REST)),
-            )
+            yield to_object(row)
 
     async def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
         """See ``VersionStore.uncommitted``."""
@@ -245,10 +239,18 @@ class LakeFSAPI:
         async for row in self.sdk.rows(doing, self.sdk.client.branches_api.diff_branch, branch):
             yield to_difference(row)
 
-    async def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
-        """See ``VersionStore.diff``."""
-        doing = f"comparing {left} and {right}"
-        async for row in self.sdk.rows(doing, self.sdk.client.refs_api.diff_refs, left, right, type="two_dot"):
+    async def diff(self, left: str, right: str, prefix: str = "") -> AsyncIterator[Difference]:
+        """See ``VersionStore.diff``. Digests come with the differences: nothing needs to be looked up for them."""
+        rows = self.sdk.rows(
+            f"comparing {left} and {right}",
+            self.sdk.client.refs_api.diff_refs,
+            left,
+            right,
+            type="two_dot",
+            prefix=prefix,
+            include_right_stats=True,
+        )
+        async for row in rows:
             yield to_difference(row)
 
     async def server_version(self) -> str:

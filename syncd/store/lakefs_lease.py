@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import ConflictStoreError, NotFoundStoreError
 from syncd.store.base import Claim
+from syncd.store.lakefs_calls import no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from syncd.store.lakefs_calls import SDKCalls
 
@@ -74,7 +74,7 @@ class LakeFSLease:
         """See ``LeaseStore.note``."""
         await self._sdk.call(
             self._doing("renewing"),
-            _no_answer(self._sdk.client.objects_api.update_object_user_metadata),
+            no_answer(self._sdk.client.objects_api.update_object_user_metadata),
             self._repository,
             self._branch,
             _path(generation),
@@ -86,7 +86,7 @@ class LakeFSLease:
         with suppress(NotFoundStoreError):
             await self._sdk.call(
                 self._doing("clearing"),
-                _no_answer(self._sdk.client.objects_api.delete_object),
+                no_answer(self._sdk.client.objects_api.delete_object),
                 self._repository,
                 self._branch,
                 _path(generation),
@@ -98,13 +98,3 @@ class LakeFSLease:
 
 def _path(generation: int) -> str:
     return f"{_FOLDER}{generation:012}"
-
-
-def _no_answer(function: Any) -> Any:
-    """Return the function with an answer in place of none, by which a call tells a server that is not lakeFS."""
-
-    def call(*args: Any, **query: Any) -> bool:
-        function(*args, **query)
-        return True
-
-    return call

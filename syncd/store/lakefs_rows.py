@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from syncd.store.base import Commit, Difference
+from syncd.store.base import SHA256_METADATA, Commit, Difference, ObjectInfo, digest_from_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHA256_OVER_REST = f"X-Amz-Meta-{SHA256_METADATA}"  # how the S3 gateway's user metadata appears in this protocol
+
+
+def paths_query(paths: Sequence[str]) -> dict[str, Any]:
+    """Return how a log is asked for commits that changed some keys, or something below those that end with "/"."""
+    folders = [path for path in paths if path.endswith("/")]
+    objects = [path for path in paths if not path.endswith("/")]
+    return {name: some for name, some in (("objects", objects), ("prefixes", folders)) if some}
 
 
 def to_commit(row: Any) -> Commit:
@@ -21,4 +33,16 @@ def to_commit(row: Any) -> Commit:
 
 def to_difference(row: Any) -> Difference:
     """Return a difference between two references, or of a branch to its head."""
-    return Difference(key=row.path, kind=row.type, size_bytes=row.size_bytes)
+    there = getattr(row, "right", None)  # not told of what is uncommitted, nor by old servers
+    sha256 = None if there is None else digest_from_metadata((there.metadata or {}).get(_SHA256_OVER_REST))
+    return Difference(key=row.path, kind=row.type, size_bytes=row.size_bytes, sha256=sha256)
+
+
+def to_object(row: Any) -> ObjectInfo:
+    """Return one object of a listing."""
+    return ObjectInfo(
+        key=row.path,
+        size_bytes=row.size_bytes or 0,
+        etag=row.checksum,
+        sha256=digest_from_metadata((row.metadata or {}).get(_SHA256_OVER_REST)),
+    )

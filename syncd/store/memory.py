@@ -39,7 +39,7 @@ class Hold:
         self.reached, self.release = asyncio.Event(), asyncio.Event()
 
 
-class _Scripted:
+class Scripted:
     """Counts calls, and lets the next ones fail or wait."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class _Scripted:
         return result
 
 
-class MemoryObjectStore(_Scripted):
+class MemoryObjectStore(Scripted):
     """An ``ObjectStore`` on one branch of a ``MemoryRepository``."""
 
     def __init__(self, repository: MemoryRepository, branch: str) -> None:
@@ -151,7 +151,7 @@ class MemoryObjectStore(_Scripted):
             await sink(content[start : start + _CHUNK_BYTES])
 
 
-class MemoryVersionStore(_Scripted):
+class MemoryVersionStore(Scripted):
     """A ``VersionStore`` on a ``MemoryRepository``."""
 
     def __init__(self, repository: MemoryRepository) -> None:
@@ -205,9 +205,9 @@ class MemoryVersionStore(_Scripted):
         for tag in await self._perform("tags", lambda: sorted(self._repository.tags.items())):
             yield tag
 
-    async def log(self, reference: str, *, limit: int = 100) -> AsyncIterator[Commit]:
+    async def log(self, reference: str, *, limit: int = 100, paths: Sequence[str] = ()) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""
-        for commit in await self._perform("log", lambda: self._repository.log(reference)[:limit]):
+        for commit in await self._perform("log", lambda: self._repository.log(reference, paths)[:limit]):
             yield commit
 
     async def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
@@ -222,10 +222,11 @@ class MemoryVersionStore(_Scripted):
         for difference in await self._perform("uncommitted", lambda: self._repository.uncommitted(branch)):
             yield difference
 
-    async def diff(self, left: str, right: str) -> AsyncIterator[Difference]:
+    async def diff(self, left: str, right: str, prefix: str = "") -> AsyncIterator[Difference]:
         """See ``VersionStore.diff``."""
         for difference in await self._perform("diff", lambda: self._repository.diff(left, right)):
-            yield difference
+            if difference.key.startswith(prefix):
+                yield difference
 
     async def server_version(self) -> str:
         """See ``VersionStore.server_version``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from syncd.names import branch_fault, namespace_fault, repository_fault, tag_fau
 from syncd.store.base import Commit, Difference, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FIRST_COMMIT_AT = datetime(2026, 1, 1, tzinfo=UTC)  # each further commit is a second later: no clock is read
 
@@ -171,7 +171,7 @@ class MemoryRepository:
         found = self._branch(branch)
         before = self._trees[found.head]
         return [
-            difference
+            replace(difference, sha256=None)  # lakeFS does not tell it here
             for key, staged in sorted(found.staged.items(), key=lambda item: item[0].encode())
             if (difference := _difference(key, before.get(key), staged))
         ]
@@ -230,10 +230,17 @@ class MemoryRepository:
         self._require_writable()
         self.tags[tag] = target
 
-    def log(self, reference: str) -> list[Commit]:
-        """Return the commits reachable from a reference, newest first."""
+    def log(self, reference: str, paths: Sequence[str] = ()) -> list[Commit]:
+        """Return the commits reachable from a reference, newest first; all, or those that changed some paths."""
         reachable = self._ancestors(self.resolve(reference))
-        return [commit for commit in reversed(self._commits.values()) if commit.id in reachable]
+        found = [commit for commit in reversed(self._commits.values()) if commit.id in reachable]
+        return [commit for commit in found if self._changes(commit, paths)] if paths else found
+
+    def _changes(self, commit: Commit, paths: Sequence[str]) -> bool:
+        if len(commit.parents) != 1:
+            return False
+        changed = [difference.key for difference in self.diff(commit.parents[0], commit.id)]
+        return any(key == path or (path.endswith("/") and key.startswith(path)) for path in paths for key in changed)
 
     def _store_commit(self, message: str, metadata: Mapping[str, str], parents: tuple[str, ...], tree: Tree) -> Commit:
         number = len(self._commits)
@@ -278,10 +285,8 @@ class MemoryRepository:
 
 
 def _difference(key: str, before: MemoryObject | None, after: MemoryObject | None) -> Difference | None:
-    if before == after:
+    there = after or before
+    if before == after or there is None:
         return None
-    if before is None and after is not None:
-        return Difference(key=key, kind="added", size_bytes=len(after.content))
-    if after is None and before is not None:
-        return Difference(key=key, kind="removed", size_bytes=len(before.content))
-    return Difference(key=key, kind="changed", size_bytes=len(after.content) if after else None)
+    kind = "added" if before is None else "removed" if after is None else "changed"
+    return Difference(key=key, kind=kind, size_bytes=len(there.content), sha256=there.sha256)

@@ -19,8 +19,8 @@ SNAPSHOT_KEYS = {
     "tag", "commit_id", "created_at", "trigger", "added", "changed", "deleted", "images", "bytes", "digest", "uri",
 }  # fmt: skip
 STATUS_KEYS = {
-    "state", "why", "pending", "next_decision_at", "snapshot", "hold", "failure", "sources", "tables", "not_synced",
-    "problems",
+    "state", "why", "pending", "next_decision_at", "snapshot", "hold", "failure", "retention", "sources", "tables",
+    "not_synced", "problems",
 }  # fmt: skip
 
 
@@ -71,11 +71,15 @@ def test_show_tells_of_a_snapshot_by_any_of_its_names(dataset: Dataset) -> None:
     (dataset.root / "a.png").write_bytes(b"a")
     labels = dataset.directory / "labels.csv"
     labels.write_text("id,image\n1,a.png\n2,b.png\n")
-    dataset.configure(tables=[{"name": "labels", "csv": str(labels), "key": "id", "image_column": "image"}])
+    dataset.configure(
+        tables=[{"name": "labels", "csv": str(labels), "key": "id", "image_column": "image", "closure": "warn"}]
+    )
     taken = dataset.json_of("sync")
     shown = dataset.json_of("show")
     assert {key: shown[key] for key in SNAPSHOT_KEYS} == {key: taken[key] for key in SNAPSHOT_KEYS}
-    assert shown["tables"] == {"labels": {"rows": 2, "missing": 1, "orphaned": 0}}
+    assert shown["tables"] == {
+        "labels": {"rows": 2, "missing": 1, "orphaned": 0, "key": "id", "image_column": "image", "closure": "warn"}
+    }
     assert shown["s3_uri"] == shown["uri"].replace("lakefs://", "s3://")
     for name in (taken["tag"], taken["commit_id"][:12]):
         assert dataset.json_of("show", name) == shown
@@ -88,7 +92,7 @@ def test_show_tells_of_a_snapshot_by_any_of_its_names(dataset: Dataset) -> None:
     assert (unknown.returncode, f"similar: {taken['tag']}" in unknown.stderr) == (1, True)
     assert dataset.command("show", "--at", "2020-01-01").returncode == 1
     assert dataset.command("show", taken["tag"], "--at", "2020-01-01").returncode == EXIT_USAGE
-    assert dataset.json_of("diff", "latest", taken["commit_id"]) == []
+    assert dataset.json_of("diff", "latest", taken["commit_id"])["changes"] == []
 
 
 def test_plan_changes_nothing(dataset: Dataset, reader: Reader) -> None:
@@ -123,12 +127,12 @@ def test_log_diff_and_explain_tell_the_history(dataset: Dataset) -> None:
     second = dataset.json_of("sync")
     log = dataset.json_of("log")
     assert [one["tag"] for one in log] == [second["tag"], first["tag"]]
-    assert all(one.keys() == SNAPSHOT_KEYS for one in log)
+    assert all(one.keys() == SNAPSHOT_KEYS | {"removed_at"} for one in log)
     assert dataset.json_of("log", "--limit", "1") == log[:1]
     assert dataset.json_of("log", "--since", log[1]["created_at"], "--trigger", "request") == log
     assert dataset.json_of("log", "--trigger", "quiet") == []
     assert "no such snapshot" in dataset.command("log", "--until", "2020-01-01").stdout
-    assert dataset.json_of("diff", first["tag"], second["tag"]) == [
+    assert dataset.json_of("diff", first["tag"], second["tag"])["changes"] == [
         {"path": "images/b.png", "kind": "added", "bytes": 2}
     ]
     assert dataset.command("diff", second["tag"], first["tag"]).stdout == "- images/b.png  2 B\n"

@@ -26,7 +26,7 @@ def documented_commands() -> list[str]:
     found = []
     for line in re.findall(r"^\| `syncd ([^|]*)\|", README, re.MULTILINE):
         words = re.findall(r"`?([a-z]+)`?", re.sub(r"\b[A-Z]+\b", "", line))
-        group = words[0] in {"config", "lakefs", "table"}
+        group = words[0] in {"config", "lakefs", "pins", "retention", "table"}
         found += [f"{words[0]} {word}" for word in words[1:]] if group else [words[0]]
     return found
 

@@ -96,7 +96,7 @@ def test_the_embedded_servers_data_outlive_restarts(
         dataset.start()
         (dataset.root / "b.png").write_bytes(b"b")
         second = dataset.snapshot()
-        changed = dataset.json_of("diff", first["tag"], second["tag"])
+        changed = dataset.json_of("diff", first["tag"], second["tag"])["changes"]
         assert changed == [{"path": "images/b.png", "kind": "added", "bytes": 1}]
         dataset.daemons[-1].kill()
         dataset.start()

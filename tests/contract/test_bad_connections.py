@@ -32,6 +32,8 @@ def every_call(stores: Stores) -> dict[str, Coroutine[Any, Any, Any]]:
         "delete alone": stores.objects.delete(["images/\ufffe"]),
         "object head": stores.objects.head("images/1.jpg"),
         "get": stores.objects.get("images/1.jpg"),
+        "fetch": stores.reader.fetch("images/1.jpg", asyncio.Queue().put),
+        "reader head": stores.reader.head("images/1.jpg"),
         "version": stores.versions.server_version(),
         "head": stores.versions.head("main"),
         "head_id": stores.versions.head_id("main"),

@@ -109,3 +109,47 @@ async def test_a_commit_never_changes(stores: Stores) -> None:
 
     found = [row async for row in stores.versions.objects(first, "")]
     assert [(row.key, row.sha256) for row in found] == [("images/1.jpg", stores.fingerprint(b"one").sha256)]
+
+
+async def test_a_diff_tells_digests_and_sizes_and_is_limited_to_a_prefix(stores: Stores) -> None:
+    """Of what is there on the right, or was on the left alone: nothing needs to be looked up for it."""
+    contents = {"images/1.jpg": b"one", "images/2.jpg": b"two", "tables/labels.csv": b"id"}
+    for key, content in contents.items():
+        await stores.put(key, content)
+    left = await stores.commit()
+    contents |= {"images/1.jpg": b"another", "images/3.jpg": b"three"}
+    await stores.put("images/1.jpg", b"another")
+    await stores.put("images/3.jpg", b"three")
+    await stores.objects.delete(["images/2.jpg", "tables/labels.csv"])
+    right = await stores.commit()
+
+    found = [row async for row in stores.versions.diff(left, right, "images/")]
+    assert [(row.kind, row.key) for row in found] == [
+        ("changed", "images/1.jpg"),
+        ("removed", "images/2.jpg"),
+        ("added", "images/3.jpg"),
+    ]
+    for row in found:
+        assert row.size_bytes == len(contents[row.key])
+        assert row.sha256 == stores.fingerprint(contents[row.key]).sha256
+
+
+async def test_the_log_can_be_of_a_path_or_a_folder(stores: Stores) -> None:
+    """A merge is none of its commits: it brings what its parents changed."""
+    made = {}
+    for number, key in enumerate(["images/a/1.jpg", "images/b/1.jpg", "images/a/1.jpg", "images/a/10.jpg"]):
+        await stores.put(key, str(number).encode())
+        made[number] = await stores.commit()
+    await stores.publish()
+    await stores.objects.delete(["images/a/1.jpg"])
+    made[4] = await stores.commit()
+    await stores.publish()
+
+    async def commits(*paths: str, limit: int = 100) -> list[str]:
+        return [commit.id async for commit in stores.versions.log("main", paths=paths, limit=limit)]
+
+    assert await commits("images/a/1.jpg") == [made[4], made[2], made[0]]
+    assert await commits("images/a/1.jpg", limit=2) == [made[4], made[2]]
+    assert await commits("images/a/") == [made[4], made[3], made[2], made[0]]
+    assert await commits("images/b/", "images/a/10.jpg") == [made[3], made[1]]
+    assert await commits("images/a") == []

@@ -100,10 +100,8 @@ class ForeignMachine(SyncMachine):
     @invariant()
     def nothing_of_theirs_is_published_before_a_person_agreed(self) -> None:
         if self.not_agreed and self.world is not None:
-            assert not self.not_agreed & self.run(self._published())
-
-    async def _published(self) -> set[str]:
-        return {commit.id async for commit in self.world.versions.log("main", limit=1000)}
+            published = {commit.id for commit in self.world.repository.log("main")}  # without the store's faults
+            assert not self.not_agreed & published
 
     async def _sort_out(self) -> None:
         """What a person does: reset what others staged, agree to the rest."""
@@ -145,6 +143,9 @@ class ForeignMachine(SyncMachine):
 
     def _own(self, reference: str) -> dict[str, bytes]:
         return {key: body for key, body in super()._own(reference).items() if key.startswith(("images/", "tables/"))}
+
+    async def _not_pinned(self) -> list[str]:
+        return []  # a history that was read back tells of what was removed, too, until retention has judged it again
 
     def _is_whole(self, tag: str) -> None:
         for key, content in self.trees[tag].items():

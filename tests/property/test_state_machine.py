@@ -17,8 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from syncd.errors import TransientStoreError
 from syncd.fingerprint import SetDigest
+from syncd.planner.retention import KeepRules, judge
+from syncd.retention.checking import check, history
 from syncd.service.requests import SnapshotAnswer
 from syncd.store.base import INTENT_METADATA
+from syncd.store.pins import Keeper, prefix_of
 from tests.support.histories import HISTORIES
 from tests.support.observing import fingerprint
 from tests.support.world import World
@@ -26,6 +29,8 @@ from tests.support.world import World
 KEYS = [f"images/{name}.png" for name in ("a", "b", "sub/c", "sub/d")] + ["tables/labels.csv"]
 CONTENTS = [b"", b"1", b"22", b"333"]
 OBJECT_CALLS = ["put", "delete", "head"]
+PIN_CALLS = ["pin", "unpin", "pins", "uses"]
+KEPT = [KeepRules(), KeepRules(last=1), KeepRules(last=3), KeepRules(daily=1, monthly=1)]
 VERSION_CALLS = ["ensure_repository", "ensure_branch", "uncommitted", "head_id", "commit", "merge", "create_tag", "log"]
 
 
@@ -46,9 +51,10 @@ class SyncMachine(RuleBasedStateMachine):
     def run(self, work):
         return self.runner.run(work)
 
-    @initialize(seed=st.integers(0, 2**16), max_changes=st.sampled_from([None, 1, 3]))
-    def start(self, seed: int, max_changes: int | None) -> None:
+    @initialize(seed=st.integers(0, 2**16), max_changes=st.sampled_from([None, 1, 3]), kept=st.sampled_from(KEPT))
+    def start(self, seed: int, max_changes: int | None, kept: KeepRules) -> None:
         self.world = World(self.directory, seed=seed, max_changes=max_changes, batch_objects=3, batch_bytes=4)
+        self.world.keep_rules = kept
         self.run(self.world.__aenter__())
 
     def teardown(self) -> None:
@@ -103,6 +109,15 @@ class SyncMachine(RuleBasedStateMachine):
     def versions_will_fail(self, method: str, applied: bool) -> None:
         self.world.versions.fail_next(method, TransientStoreError("reset"), applied=applied)
 
+    @rule(method=st.sampled_from(PIN_CALLS), applied=st.booleans())
+    def pins_will_fail(self, method: str, applied: bool) -> None:
+        self.world.pins.fail_next(method, TransientStoreError("reset"), applied=applied)
+
+    @precondition(lambda self: self.world is not None and self.world.daemon._prepared)
+    @rule()
+    def apply_retention(self) -> None:
+        self.run(self.world.engine.retention.attempt())
+
     @rule(method=st.sampled_from(["put", "delete"]))
     def crash_in_a_batch(self, method: str) -> None:
         """Kill the process while a request is on its way; whether it is applied, the hold decides."""
@@ -112,6 +127,11 @@ class SyncMachine(RuleBasedStateMachine):
     def crash_in_a_snapshot(self, method: str) -> None:
         self.world.pass_time(700)
         self.run(self.world.crash_while(self.world.versions, method))
+
+    @rule()
+    def crash_before_the_pin(self) -> None:
+        self.world.pass_time(700)
+        self.run(self.world.crash_while(self.world.pins, "pin"))
 
     @rule()
     def crash(self) -> None:
@@ -137,6 +157,7 @@ class SyncMachine(RuleBasedStateMachine):
     async def _heal(self) -> None:
         self.world.objects._faults.clear()
         self.world.versions._faults.clear()
+        self.world.pins._faults.clear()
 
     def _own(self, reference: str) -> dict[str, bytes]:
         """What a reference holds of ours, which is all where nobody else writes."""
@@ -152,6 +173,20 @@ class SyncMachine(RuleBasedStateMachine):
         assert self._own("staging") == self.world.files
         assert self._own("main") == self.world.files
         await self._the_digest_fits()
+        await self._what_is_kept_is_what_is_pinned()
+
+    async def _what_is_kept_is_what_is_pinned(self) -> None:
+        """P6: and nothing else is."""
+        await self.world.engine.retention.apply()
+        faults = await check(
+            lambda: self.world.journal.read(history),
+            versions=self.world.versions,
+            pins=self.world.pins,
+            repository="photos",
+            staging="staging",
+        )
+        assert not faults
+        assert (await self.world.history())[0].removed_at is None
 
     async def _the_digest_fits(self) -> None:
         digest = SetDigest()
@@ -175,6 +210,21 @@ class SyncMachine(RuleBasedStateMachine):
             if tag not in self.tags:
                 self.tags[tag], self.trees[tag] = commit_id, self.world.tree(tag)
                 self._is_whole(tag)
+
+    @invariant()
+    def what_is_kept_is_pinned(self) -> None:
+        """P6. What the rules do not keep may be on its way out."""
+        if self.world is not None:
+            assert self.run(self._not_pinned()) == []
+
+    async def _not_pinned(self) -> list[str]:
+        standing = [one for one in reversed(await self.world.history()) if one.removed_at is None]
+        return [
+            one.snapshot.tag
+            for one in judge(standing, self.world.keep_rules)
+            if one.keep
+            and prefix_of(Keeper.RETENTION, "staging") + one.snapshot.commit_id not in self.world.repository.branches
+        ]
 
     def _is_whole(self, tag: str) -> None:
         """P2: every object is one that the source once held there, whole."""

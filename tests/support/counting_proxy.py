@@ -37,7 +37,7 @@ class CountingProxy:
         self._loop.close()
 
     def take(self) -> Counter[str]:
-        """Return the counts since the last call: put, delete, list, commit, merge, tag, other."""
+        """Return the counts since the last call: put, delete, list, commit, merge, tag, branch (or listing them), …."""
         with self._lock:
             lines, self._lines = self._lines, []
         return Counter(map(_kind, lines))
@@ -104,6 +104,7 @@ def _kind(line: str) -> str:
     path, _, query = target.partition("?")
     kinds: Iterable[tuple[str, bool]] = (
         ("lease", "-lease/" in path),
+        ("branch", path.endswith("/branches")),
         ("commit", method == "POST" and path.endswith("/commits")),
         ("merge", method == "POST" and "/merge/" in path),
         ("tag", method == "POST" and path.endswith("/tags")),

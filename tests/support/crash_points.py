@@ -20,6 +20,7 @@ from syncd.journal import database
 from syncd.sources.tables.spool import Spool
 from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_lease import LakeFSLease
+from syncd.store.lakefs_pins import LakeFSPins
 from syncd.store.s3_gateway import S3Gateway
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ STORE_CALLS: tuple[tuple[type, str], ...] = (
     (LakeFSAPI, "commit"),
     (LakeFSAPI, "merge"),
     (LakeFSAPI, "create_tag"),
+    (LakeFSPins, "pin"),
+    (LakeFSPins, "unpin"),
+    (LakeFSPins, "delete_tag"),
     (LakeFSLease, "prepare"),
     (LakeFSLease, "claim"),
     (LakeFSLease, "note"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from syncd.model import Fingerprint
 from syncd.store.content_type import content_type
 from syncd.store.lakefs_api import LakeFSAPI
+from syncd.store.lakefs_reader import LakeFSReader
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
+from syncd.store.memory_repository import MemoryObject
 from syncd.store.s3_gateway import S3Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from syncd.store.base import ObjectStore, VersionStore
+    from syncd.store.base import ObjectReader, ObjectStore, VersionStore
 
 
 @dataclass
@@ -27,9 +30,20 @@ class Stores:
     objects: ObjectStore  # on the branch "staging"
     versions: VersionStore
     server: Server  # what opened them
+    reader: ObjectReader  # of the same reference
 
     async def put(self, key: str, content: bytes) -> None:
         await self.objects.put(key, content, self.fingerprint(content), content_type(key))
+
+    async def put_foreign(self, key: str, content: bytes) -> None:
+        """As another tool would: no SHA-256 goes along."""
+        if isinstance(self.objects, MemoryObjectStore):
+            etag = self.fingerprint(content).md5.hex()
+            stored = MemoryObject(content=content, etag=etag, sha256=None, content_type="text/plain")
+            self.objects._repository.stage("staging", key, stored)
+        else:
+            upload = self.versions.sdk.client.objects_api.upload_object
+            await asyncio.to_thread(upload, self.repository, "staging", key, content=content)
 
     async def commit(self, message: str = "a commit", **metadata: str) -> str:
         return (await self.versions.commit("staging", message, metadata)).id
@@ -62,7 +76,8 @@ class MemoryServer:
         shared = self._repositories.setdefault(
             repository, MemoryRepository(repository, used_namespaces=self._used_namespaces)
         )
-        yield Stores(repository, MemoryObjectStore(shared, branch), MemoryVersionStore(shared), self)
+        objects = MemoryObjectStore(shared, branch)
+        yield Stores(repository, objects, MemoryVersionStore(shared), self, objects)
 
 
 class RealServer:
@@ -86,8 +101,9 @@ class RealServer:
         settings = {"endpoint": self.endpoint, "repository": repository, **self.credentials, **changed}
         objects = S3Gateway(branch=branch, concurrency=concurrency, **settings)
         versions = LakeFSAPI(commit_timeout_s=commit_timeout_s, **settings)
-        async with objects, versions:
-            yield Stores(repository, objects, versions, self)
+        reader = LakeFSReader(reference=branch, concurrency=concurrency, **settings)
+        async with objects, versions, reader:
+            yield Stores(repository, objects, versions, self, reader)
 
 
 Server = MemoryServer | RealServer

@@ -24,6 +24,8 @@ from syncd.journal import Journal, closure, moments, snapshots
 from syncd.model import RowImage, Snapshot
 from syncd.ownership.preparation import Preparation
 from syncd.planner.facts import Plan, Policies
+from syncd.planner.retention import KeepRules
+from syncd.retention.retention import Retention
 from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
@@ -33,6 +35,7 @@ from syncd.service.waiting import RESTLESS_S
 from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.tables.spool import Spool
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
+from syncd.store.memory_pins import MemoryPins
 from syncd.uploader import Uploader
 from tests.support.branches import recovery, staging_branch
 from tests.support.observing import START, absent, present
@@ -215,12 +218,14 @@ class World:
         self.seen: dict[str, bytes] = {}
         self.to_recheck: set[str] = set()
         self.to_reread: set[str] = set()
+        self.keep_rules, self.remove_tags = KeepRules(), False
         self.rereads = True  # what the gate wants read again is read before the next turn
         self.now = START
         self.set_by = timedelta(0)  # by how much of it the clock was set, rather than time passed
         self.repository = MemoryRepository()
         self.objects = MemoryObjectStore(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
+        self.pins = MemoryPins(self.repository, "staging")
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -301,10 +306,21 @@ class World:
             committer=Committer(
                 journal=self.journal,
                 versions=self.versions,
+                pins=self.pins,
                 branch=branch,
                 staging_branch="staging",
                 publish_branch="main",
                 syncd_version="0",
+                clock=clock,
+            ),
+            retention=Retention(
+                journal=self.journal,
+                versions=self.versions,
+                pins=self.pins,
+                rules=self.keep_rules,
+                remove_tags=self.remove_tags,
+                repository="photos",
+                staging="staging",
                 clock=clock,
             ),
             requests=SnapshotRequests(

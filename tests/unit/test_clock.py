@@ -121,3 +121,16 @@ def test_a_scheduled_moment_that_is_due_still_is():
     schedule = Schedule("0 * * * *", ZoneInfo("UTC"), started_at=noon - DAY)
     schedule.set_back(noon - HOUR, noon - timedelta(minutes=5))
     assert schedule.next_moment(noon - HOUR) == noon
+
+
+async def test_a_history_read_back_from_a_server_whose_clock_is_ahead_holds_nothing_up(world):
+    """P4: else nothing would be published until the time of its newest snapshot has come here, too."""
+    world.files["images/a.png"] = b"a"
+    await world.settle(turns=10)
+    await world.journal.__aexit__(None, None, None)
+    (world.directory / "journal.db").unlink()
+    world.set_clock(timedelta(days=-365))
+    await world._start()
+    world.files["images/b.png"] = b"b"
+    await world.settle(turns=10)
+    assert world.tree("main") == world.files

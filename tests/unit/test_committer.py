@@ -19,6 +19,8 @@ from syncd.ownership.staging_branch import BranchChangedError
 from syncd.planner.facts import Stage
 from syncd.store.base import INTENT_METADATA
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
+from syncd.store.memory_pins import MemoryPins
+from syncd.store.pins import Keeper
 from syncd.uploader import Uploader
 from tests.support.branches import recovery, staging_branch
 from tests.support.observing import START, absent, fingerprint, present
@@ -35,6 +37,7 @@ class Desk:
         self.journal, self.repository = journal, MemoryRepository()
         self.objects = MemoryObjectStore(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
+        self.pins = MemoryPins(self.repository, "staging")
         self.branch = staging_branch(journal, self.versions, lambda: LATER)
         self.committer = self.restarted()
 
@@ -43,6 +46,7 @@ class Desk:
         return Committer(
             journal=self.journal,
             versions=self.versions,
+            pins=self.pins,
             branch=self.branch,
             staging_branch="staging",
             publish_branch="main",
@@ -139,6 +143,29 @@ async def test_a_lost_step_is_done_once_whether_it_was_applied_or_not(desk, step
     assert sum(INTENT_METADATA in commit.metadata for commit in log) == 2  # the commit, and the merge that carries it
     assert desk.repository.tags == {"snap-1": snapshot.commit_id}
     assert await desk.journal.open_snapshot() is None
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_a_crash_between_tag_and_pin_leaves_no_snapshot_unpinned(desk, applied):
+    """P4, P6: it is recorded as done only when lakeFS keeps its objects; the tag is the same one."""
+    await desk.stage(a=b"a")
+    desk.pins.fail_next("pin", TransientStoreError("killed"), applied=applied)
+    with pytest.raises(TransientStoreError):
+        await desk.publish()
+    assert (await desk.journal.open_snapshot()).step == "merged"
+
+    snapshot = await desk.restarted().resume()
+
+    assert desk.repository.tags == {"snap-1": snapshot.commit_id}
+    assert [pin.head async for pin in desk.pins.pins(Keeper.RETENTION)] == [snapshot.commit_id]
+
+
+async def test_each_snapshot_is_pinned_at_what_its_tag_is_put_on(desk):
+    made = []
+    for name in ("a", "b"):
+        await desk.stage(**{name: b"x"})
+        made.append((await desk.publish(f"snap-{name}")).commit_id)
+    assert [pin.commit_id async for pin in desk.pins.pins(Keeper.RETENTION)] == sorted(made)
 
 
 async def test_a_crash_between_commit_and_its_record_makes_no_second_commit(desk):
@@ -328,6 +355,7 @@ async def test_an_old_branch_is_adopted_by_a_new_state_directory(desk, tmp_path)
     async with Journal(fresh_dir) as journal:
         fresh = Desk(journal)
         fresh.repository, fresh.objects, fresh.versions = desk.repository, desk.objects, desk.versions
+        fresh.pins = desk.pins
         fresh.branch = staging_branch(journal, fresh.versions, lambda: LATER)
         fresh.committer = fresh.restarted()
         await fresh.prepare()

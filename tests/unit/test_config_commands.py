@@ -77,7 +77,7 @@ def test_the_example_with_postgresql_names_its_table(tmp_path: Path) -> None:
 
 
 def test_check_says_ok_and_warns_of_what_is_likely_not_meant(tmp_path: Path) -> None:
-    triggers = "quiet_seconds = 60\nmax_wait_seconds = 5\nkeep_last = 3\n"
+    triggers = "quiet_seconds = 60\nmax_wait_seconds = 5\nremove_tags = true\n"
     table = '[[tables]]\nname = "a"\ncsv = "a.csv"\nkey = "id"\nimage_column = "image"\n'
     path = write(tmp_path, f'[source]\nroot = "absent"\n[snapshot]\n{triggers}{table}[lakefs]\nca_file = "no.pem"\n')
     result = run("check", "--config", path, home=tmp_path)
@@ -87,7 +87,7 @@ def test_check_says_ok_and_warns_of_what_is_likely_not_meant(tmp_path: Path) -> 
         "tables[0].csv: ",
         "lakefs.ca_file: ",
         "snapshot.max_wait_seconds: ",
-        "snapshot.keep_last: ",
+        "snapshot.remove_tags: ",
     ):
         assert f"  warning: {expected}" in result.stderr
 

@@ -221,3 +221,15 @@ def test_settings_built_by_hand_read_nothing_and_follow_the_same_rules(monkeypat
     assert Settings(source=source).upload.concurrency == 64
     with pytest.raises(ValidationError, match="two branches"):
         Settings(source=source, lakefs={"staging_branch": "main"})  # type: ignore[arg-type]
+
+
+def test_a_switch_is_true_or_false_in_the_file_and_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "syncd.toml"
+    for text, told, expected in (("true", "false", False), ("false", "True", True)):
+        path.write_text(f'[source]\nroot = "."\n[snapshot]\nremove_tags = {text}\n')
+        environ = {"HOME": "/h", "SYNCD_SNAPSHOT__REMOVE_TAGS": told}
+        assert load(path, environ=environ).settings.snapshot.remove_tags is expected
+    for text in ('"yes"', "1"):
+        path.write_text(f'[source]\nroot = "."\n[snapshot]\nremove_tags = {text}\n')
+        with pytest.raises(FaultyConfigError, match=r"syncd\.toml:4: snapshot\.remove_tags: must be true or false"):
+            load(path, environ={"HOME": "/h"})

@@ -379,6 +379,25 @@ async def test_a_source_that_stops_ends_its_read_and_closes_the_database(world: 
     assert world.database.closed
 
 
+async def test_a_call_waits_for_a_source_that_is_paused(world: World) -> None:
+    """P1: as after a full disk, when it runs again some seconds later. Nothing is left out that can still be read."""
+    running = asyncio.create_task(world.source.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    calling = asyncio.create_task(world.source.barrier(now() + timedelta(seconds=20)))
+    while world.database.reads < 2 and not calling.done():
+        await asyncio.sleep(0.01)
+    assert not calling.done(), "it was told that the table is left out"
+    running = asyncio.create_task(world.source.run())
+    assert await calling == []
+    assert world.inventory.known_table("labels").rows == 100
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
 async def test_a_notification_makes_it_looked_at_before_the_next_poll(tmp_path: Path) -> None:
     world = World(tmp_path)
     told: list[Any] = []

@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from syncd.sources.tables.base import Kind
+from syncd.sources.tables.base import Column, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from syncd.sources.tables.base import Column
     from syncd.sources.tables.images import ImageColumn
 
 
@@ -33,6 +32,21 @@ def schema_json(name: str, columns: Sequence[Column], key: str, rows: int, image
     if image is not None:
         document["image"] = _image(image)
     return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def columns_in(schema: str | bytes) -> list[Column]:
+    """Return the columns that the body of a ``_schema.json`` tells of, in their order."""
+    return [
+        Column(
+            name=told["name"],
+            kind=Kind(told["kind"]),
+            declared=told["type"],
+            precision=told.get("precision"),
+            scale=told.get("scale"),
+            element=Kind(told["element"]) if "element" in told else None,
+        )
+        for told in json.loads(schema)["columns"]
+    ]
 
 
 def compare(old_json: str, new_columns: Sequence[Column], new_key: str) -> SchemaChange:

@@ -1,0 +1,1 @@
+"""Which snapshots outlive lakeFS's garbage collection: pins made, removed, and held against the history."""

@@ -1,0 +1,254 @@
+"""The Python library against the real daemon and a real lakeFS: a snapshot in one line, from wherever."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import csv
+import gc
+import hashlib
+import io
+import multiprocessing
+import os
+import pickle
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import syncd
+from syncd.embedded.process import ServerProcess
+from syncd.errors import HeldError, NotFoundStoreError, UsageError
+from syncd.snapshots.reference import UnknownSnapshotError
+from syncd.snapshots.table_objects import UnknownTableError
+from tests.support.comparing import folder
+from tests.support.daemon import Dataset, until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
+
+COUNT = 30
+
+
+@pytest.fixture
+def photos(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A running daemon with images in two folders, and a table that describes them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    labels = tmp_path / "labels.csv"
+    for number in range(COUNT):
+        path = dataset.root / ("cats" if number % 2 else "dogs") / f"{number:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"image %d" % number)
+    write_labels(labels, dataset.root)
+    dataset.configure(tables=[{"name": "labels", "csv": str(labels), "key": "id", "image_column": "image"}])
+    dataset.start()
+    return dataset
+
+
+def write_labels(path: Path, root: Path) -> None:
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "image", "label"])
+        for number, image in enumerate(sorted(root.rglob("*.png"))):
+            rows.writerow([number, image.relative_to(root).as_posix(), image.parent.name])
+
+
+def read_all(snapshot: syncd.Snapshot) -> dict[str, bytes]:
+    return {f"images/{image.path}": image.read() for image in snapshot.images()}
+
+
+def test_one_line_gives_a_snapshot_whose_name_means_the_same_bytes_later(
+    photos: Dataset, lakefs_server: ServerProcess
+) -> None:
+    with syncd.connect(photos.config) as daemon:
+        first = daemon.snapshot(reason="train resnet50")
+        assert first.metadata["syncd.reason"] == "train resnet50"
+        before = folder(photos.root)
+        again = daemon.snapshot()
+        assert again == first, "nothing changed"
+        until(lambda: datetime.now(UTC) >= first.created_at + timedelta(seconds=1), "commits' times are in seconds")
+        (photos.root / "cats" / "01.png").write_bytes(b"another cat")
+        (photos.root / "dogs" / "00.png").unlink()
+        second = daemon.snapshot()
+        assert second != first
+        assert read_all(second) == folder(photos.root)
+    # elsewhere: no configuration, no daemon's folder
+    keys = {"access_key_id": lakefs_server.access_key_id, "secret_access_key": lakefs_server.secret_access_key}
+    repository = first.uri.split("/")[2]
+    with syncd.open(repository, first.tag, endpoint=lakefs_server.endpoint, **keys) as later:
+        assert read_all(later) == before
+        assert (later.commit_id, later.digest, later.metadata) == (first.commit_id, first.digest, first.metadata)
+        assert later.uri == f"lakefs://{repository}/{first.tag}/"
+        assert later.s3_uri == f"s3://{repository}/{first.tag}/"
+        assert later == first
+    assert syncd.open(config=photos.config).tag == second.tag, "the newest"
+    assert syncd.open(config=photos.config, at=datetime.now(UTC)).tag == second.tag
+    assert syncd.open(config=photos.config, at=first.created_at).tag == first.tag
+    assert syncd.open(config=photos.config, ref=first.commit_id[:12]).tag == first.tag
+
+
+def test_images_and_rows(photos: Dataset) -> None:
+    with syncd.connect(photos.config) as daemon:
+        snapshot = daemon.snapshot()
+    paths = [image.path for image in snapshot.images()]
+    assert paths == sorted(path.relative_to(photos.root).as_posix() for path in photos.root.rglob("*.png"))
+    assert [image.path for image in snapshot.images("cats")] == [path for path in paths if path.startswith("cats/")]
+    image = snapshot.image("cats/03.png")
+    assert (image.size, image.sha256) == (7, hashlib.sha256(b"image 3").hexdigest())
+    assert image.open().read() == image.read() == b"image 3"
+    assert image.s3_uri == f"{snapshot.s3_uri}images/cats/03.png"
+    assert image.row()["label"] == image.row("labels")["label"] == "cats"
+    (table,) = snapshot.tables()
+    assert (table.name, table.key, table.image_column, table.rows) == ("labels", "id", "image", COUNT)
+    found = snapshot.table("labels")
+    assert found.column_names == ["id", "image", "label"]
+    assert found.column("image").to_pylist() == paths
+    with pytest.raises(NotFoundStoreError, match=r"no image 'cats/99\.png'"):
+        snapshot.image("cats/99.png")
+    with pytest.raises(UnknownTableError, match="labels"):
+        snapshot.table("label")
+    with pytest.raises(UnknownTableError, match="labels"):
+        image.row("label")
+
+
+def test_pulled_into_a_folder(photos: Dataset, tmp_path: Path) -> None:
+    with syncd.connect(photos.config) as daemon:
+        first = daemon.snapshot()
+        before = folder(photos.root)
+        (photos.root / "cats" / "01.png").write_bytes(b"another cat")
+        second = daemon.snapshot()
+        counts: list[int] = []
+        done = second.pull(tmp_path / "pulled", progress=lambda done: counts.append(done.placed_objects))
+        assert (done.objects, done.fetched_objects) == (COUNT + 1, COUNT + 1)
+        assert counts[-1] == COUNT + 1
+        assert folder(tmp_path / "pulled" / "images") == folder(photos.root)
+        assert first.pull(tmp_path / "pulled").fetched_objects == 1
+        assert folder(tmp_path / "pulled" / "images") == before
+        assert (tmp_path / "pulled" / "tables" / "labels.csv").read_bytes() == (tmp_path / "labels.csv").read_bytes()
+        only = first.pull(tmp_path / "cats", paths=["images/cats", "tables/labels.csv"])
+        assert (only.objects, only.fetched_objects) == (COUNT // 2 + 1, 0)
+        with pytest.raises(UsageError, match="holds nothing called 'images/cows'"):
+            first.pull(tmp_path / "cows", paths=["images/cows"])
+
+
+def test_an_unknown_name_is_answered_with_similar_ones(photos: Dataset) -> None:
+    with syncd.connect(photos.config) as daemon:
+        tag = daemon.snapshot().tag
+        with pytest.raises(UnknownSnapshotError, match=tag) as unknown:
+            daemon.open(tag[:-1])
+        assert isinstance(unknown.value, syncd.SyncdError)
+        with pytest.raises(UnknownSnapshotError, match="no snapshot yet at 2020"):
+            daemon.open(at="2020-01-01")
+
+
+def test_from_threads_a_running_loop_and_other_processes(photos: Dataset) -> None:
+    with syncd.connect(photos.config) as daemon:
+        snapshot = daemon.snapshot()
+        expected = folder(photos.root)
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            assert all(found == expected for found in threads.map(read_all, [snapshot] * 8))
+
+        async def in_a_loop() -> dict[str, bytes]:
+            return read_all(snapshot)
+
+        assert asyncio.run(in_a_loop()) == expected
+        image = snapshot.image("cats/01.png")
+        for method in ("fork", "spawn", "forkserver"):
+            context = multiprocessing.get_context(method)
+            with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as workers:
+                assert list(workers.map(read_all, [snapshot] * 4)) == [expected] * 4, method
+                assert workers.submit(image.read).result() == b"image 1"
+        assert read_all(snapshot) == expected, "what the workers did is theirs"
+        assert pickle.loads(pickle.dumps(snapshot)) == snapshot  # noqa: S301
+
+
+def test_what_is_closed_ends(photos: Dataset) -> None:
+    before = threading.active_count()
+    open_files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        with syncd.connect(photos.config) as daemon:
+            read_all(daemon.snapshot())
+        with syncd.open(config=photos.config) as snapshot:
+            read_all(snapshot)
+        read_all(syncd.open(config=photos.config))  # nobody closes it
+    gc.collect()
+    assert threading.active_count() <= before
+    assert len(os.listdir("/proc/self/fd")) <= open_files + 2  # noqa: PTH208
+
+
+def test_without_a_daemon_it_makes_one_pass_itself(dataset: Dataset) -> None:
+    (dataset.root / "a.png").write_bytes(b"a")
+    with syncd.connect(dataset.config) as here:
+        assert read_all(here.snapshot()) == {"images/a.png": b"a"}
+        (dataset.root / "a.png").write_bytes(b"b")
+        second = here.snapshot(reason="once more")
+        assert read_all(second) == {"images/a.png": b"b"}
+        assert second.metadata["syncd.reason"] == "once more"
+
+
+def test_without_a_daemon_and_a_folder_there_is_nothing_to_take(
+    lakefs_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    keys = {"access_key_id": lakefs_server.access_key_id, "secret_access_key": lakefs_server.secret_access_key}
+    with (
+        syncd.connect(repository="photos", endpoint=lakefs_server.endpoint, **keys) as nowhere,
+        pytest.raises(UsageError, match="no daemon listens"),
+    ):
+        nowhere.snapshot()
+
+
+def test_what_is_held_is_an_error_and_can_be_passed_over(dataset: Dataset) -> None:
+    dataset.configure(guard={"max_delete_percent": 10})
+    for number in range(40):
+        (dataset.root / f"{number}.png").write_bytes(b"%d" % number)
+    dataset.start()
+    with syncd.connect(dataset.config) as daemon:
+        daemon.snapshot()
+        for number in range(20):
+            (dataset.root / f"{number}.png").unlink()
+        (dataset.root / "new.png").write_bytes(b"new")
+        with pytest.raises(HeldError, match="gone from the source"):
+            daemon.snapshot()
+        assert "images/new.png" in read_all(daemon.snapshot(allow_held=True))
+
+
+def test_the_readmes_examples_run(
+    photos: Dataset,
+    lakefs_server: ServerProcess,
+    repository_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    take, read = re.findall(r"```python\n(import syncd\n.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(photos.directory)
+    exec(take, {})  # noqa: S102
+    said = capsys.readouterr().out
+    tag = said.split()[2].rstrip(",")
+    assert folder(photos.directory / "data" / "images") == folder(photos.root)
+    for name in ("endpoint", "access_key_id", "secret_access_key"):
+        variable = {"endpoint": "SERVER_ENDPOINT_URL"}.get(name, f"CREDENTIALS_{name.upper()}")
+        monkeypatch.setenv(f"LAKECTL_{variable}", getattr(lakefs_server, name))
+    monkeypatch.chdir(photos.home)
+    exec(read.replace("snap-20261123T093833Z-1", tag).replace('"photos"', f'"{repository_name}"'), {})  # noqa: S102
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == COUNT
+    assert said[0].startswith(f"cats/01.png 7 {hashlib.sha256(b'image 1').hexdigest()} {{'id': '0'")
+
+
+async def test_the_same_from_asynchronous_code(photos: Dataset, tmp_path: Path) -> None:
+    async with syncd.aio.connect(photos.config) as daemon:
+        snapshot = await daemon.snapshot(reason="train")
+        found = {f"images/{image.path}": await image.read() async for image in snapshot.images()}
+        assert found == folder(photos.root)
+        image = await snapshot.image("cats/03.png")
+        assert (await image.open()).read() == b"image 3"
+        assert (await image.row())["label"] == "cats"
+        assert (await snapshot.table("labels")).num_rows == COUNT
+        assert [table.name for table in await snapshot.tables()] == ["labels"]
+        assert (await snapshot.pull(tmp_path / "pulled")).objects == COUNT + 1
+    async with await syncd.aio.open(config=photos.config, ref=snapshot.tag) as later:
+        assert later == snapshot
+        assert io.BytesIO(await (await later.image("cats/03.png")).read()).read() == b"image 3"
