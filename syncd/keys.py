@@ -29,6 +29,11 @@ _WORDS = {
 }
 
 
+def is_folder_marker(key: str) -> bool:
+    """Whether an object is what some tools make for a folder: no file, and none of syncd's."""
+    return key.endswith("/")
+
+
 def key_fault(key: str) -> ProblemCode | None:
     """Return why this key must not be sent, or None if it is fine.
 

@@ -27,6 +27,9 @@ ConfigOption = Annotated[
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="[REF]", help="A tag, a commit id or its beginning, a branch, or latest.")
 ]
+WhichArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="A tag, a commit id or its beginning, a branch, or latest.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys, for scripts.")]
 TimeoutOption = Annotated[
     float,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.cli.common import ConfigOption, JsonOption, WhichArgument, configured, print_json, say
 from syncd.errors import EXIT_FAILED, JournalError, SyncdError, UsageError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 LONGEST_REASON = 1000  # characters
 
-PinnedArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="A tag, a commit id or its beginning, a branch, or latest.")
-]
-
 
 class TagMovedError(SyncdError):
     """A tag does not point where syncd put it."""
@@ -46,7 +42,7 @@ class NotPinnedError(SyncdError):
 
 
 def pin(
-    reference: PinnedArgument,
+    reference: WhichArgument,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What it is needed for.")],
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -74,7 +70,7 @@ async def _pin(settings: Settings, reference: str, reason: str) -> dict[str, Any
     return _pinned_json(found.commit.id, note)
 
 
-def unpin(reference: PinnedArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
+def unpin(reference: WhichArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Take a person's pin away: the keep rules decide again what becomes of the snapshot."""
     told = asyncio.run(_unpin(configured(config).settings, reference))
     if json:

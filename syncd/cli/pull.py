@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.cli.common import ConfigOption, JsonOption, WhichArgument, configured, print_json, say
 from syncd.cli.progress import PullProgress
 from syncd.snapshots.placing import Placing
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def pull(
-    reference: Annotated[
-        str, typer.Argument(metavar="REF", help="A tag, a commit id or its beginning, a branch, or latest.")
-    ],
+    reference: WhichArgument,
     folder: Annotated[
         Path,
         typer.Argument(metavar="DIR", help="It does not exist, is empty, or was made by a pull.", show_default=False),

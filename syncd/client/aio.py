@@ -78,7 +78,7 @@ class Connection:
         """Let it outlive its ``async with``: a snapshot owns it."""
         self._kept = True
 
-    async def snapshot(self, reason: str = "", *, timeout: float = 60.0, allow_held: bool = False) -> Snapshot:  # noqa: ASYNC109
+    async def snapshot(self, reason: str = "", *, timeout: float = 60.0, allow_held: bool = False) -> Snapshot:  # noqa: ASYNC109 - the daemon's patience
         """See :meth:`syncd.Connection.snapshot`."""
         answer = await take(self._settings, TakeOptions(reason=reason, timeout=timeout, allow_held=allow_held))
         snapshot = await self.open(answer["tag"])

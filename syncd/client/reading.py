@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncd.errors import NotFoundStoreError
+from syncd.keys import is_folder_marker
 from syncd.model import IMAGES
 from syncd.snapshots.checked import read_object
 from syncd.snapshots.image_rows import ImageRows
@@ -56,7 +57,7 @@ async def images(session: Session, found: Pinned, below: str) -> AsyncIterator[O
     """Yield the images of a snapshot, sorted by path; only those of a folder, if it is named."""
     area = f"{session.settings.lakefs.prefix}{IMAGES}{below.strip('/')}{'/' if below.strip('/') else ''}"
     async for one in session.versions.objects(found.commit.id, area):
-        if not one.key.endswith("/"):  # a marker some tools make for a folder; not ours
+        if not is_folder_marker(one.key):
             yield one
 
 

@@ -63,5 +63,4 @@ class Session:
         publish = self.settings.lakefs.publish_branch
         if at is None:
             return await find(self.versions, asked or LATEST, publish=publish)
-        moment = moment_of(at) if isinstance(at, str) else moment_of(at.isoformat())
-        return await find_at(self.versions, moment, publish=publish)
+        return await find_at(self.versions, moment_of(at), publish=publish)

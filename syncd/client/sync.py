@@ -73,11 +73,10 @@ def open(  # noqa: A001 - it is called as syncd.open
     return connect(config, repository=repository, **lakefs).open(ref, at=at)
 
 
-class Connection:
-    """A repository, and the daemon that publishes to it where that runs. Close it, or use it as ``with``."""
+class _Closing:
+    """What may be closed, or used as ``with``; another use opens it anew."""
 
-    def __init__(self, opened: Opened) -> None:
-        self._opened = opened
+    _opened: Opened
 
     def __enter__(self) -> Self:
         return self
@@ -86,8 +85,15 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close what is open. Snapshots of it that are used later open what they need by themselves."""
+        """Close what is open; another use opens it anew."""
         self._opened.close()
+
+
+class Connection(_Closing):
+    """A repository, and the daemon that publishes to it where that runs. Close it, or use it as ``with``."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
 
     def snapshot(self, reason: str = "", *, timeout: float = 60.0, allow_held: bool = False) -> Snapshot:
         """Return a snapshot of all that was in place before this call, byte for byte.
@@ -115,22 +121,12 @@ class Connection:
         return Snapshot(self._opened, self._opened.call(lambda session: session.find(ref, at)))
 
 
-class Snapshot(SnapshotFacts):
+class Snapshot(_Closing, SnapshotFacts):
     """One state of the data: it never changes. It may be closed, used as ``with``, copied to other processes."""
 
     def __init__(self, opened: Opened, found: Pinned) -> None:
         super().__init__(opened.settings, found)
         self._opened = opened
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what is open; another use opens it anew."""
-        self._opened.close()
 
     def images(self, below: str = "") -> Iterator[Image]:
         """Yield the images, sorted by path, as they are listed: memory does not grow with them.

@@ -9,6 +9,7 @@ import structlog
 
 from syncd.errors import NotFoundStoreError
 from syncd.journal import adoption, moments
+from syncd.keys import is_folder_marker
 from syncd.model import IMAGES, TABLES
 from syncd.store.pages import pages
 
@@ -126,7 +127,7 @@ class Preparation:
             found = [
                 (item.key.removeprefix(self._prefix), item.sha256, item.size_bytes)
                 for item in page
-                if not item.key.endswith("/")  # a marker some tools make for a folder; not ours
+                if not is_folder_marker(item.key)
             ]
             await self._journal.write(adoption.adopt_committed, found, self._clock())
             count += len(found)
@@ -138,6 +139,6 @@ class Preparation:
             keys = [
                 change.key.removeprefix(self._prefix)
                 for change in page
-                if change.key.startswith(ours) and not change.key.endswith("/")
+                if change.key.startswith(ours) and not is_folder_marker(change.key)
             ]
             await self._journal.write(adoption.adopt_uncommitted, keys, self._clock())

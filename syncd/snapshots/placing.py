@@ -41,12 +41,11 @@ def place(source: str, target: str, how: Placing) -> None:
         else:
             return
     # where there are more files of one content than a file may have links, the others are copies
-    with open(source, "rb") as read, open(target, "xb") as written:  # noqa: PTH123 - called for every object
+    with open(source, "rb") as read, open(target, "xb", opener=_created) as written:  # noqa: PTH123 - for every object
         if how is Placing.REFLINK:
             fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
         else:
             shutil.copyfileobj(read, written, 1 << 20)
-        os.fchmod(written.fileno(), _FILE_MODE & ~_umask())
 
 
 def choose(wanted: Placing, cached: str, folder: Path) -> Placing:
@@ -75,10 +74,5 @@ def choose(wanted: Placing, cached: str, folder: Path) -> Placing:
     raise AssertionError("the last way is returned or raised")
 
 
-def _umask() -> int:
-    """Return the process's umask; os.umask would have to change it, which other threads would see."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:  # noqa: PTH123
-        for line in lines:
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    return 0o022
+def _created(path: str, flags: int) -> int:
+    return os.open(path, flags, _FILE_MODE)  # less what the process's umask takes away

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from syncd.errors import PermanentStoreError, SyncdError, UsageError, first_alone
+from syncd.keys import is_folder_marker
 from syncd.model import IMAGES, TABLES
 from syncd.snapshots import manifest
 from syncd.snapshots.fetching import Fetcher
@@ -130,7 +131,9 @@ class Pull:
     async def _list(self, target: Target, done: Pulled) -> None:
         for area in await self._areas():
             async for page in pages(self.versions.objects(self.found.commit.id, self.prefix + area), PAGE):
-                wanted = [item for item in page if _is_file(item.key) and _belongs(item.key, self.prefix + area)]
+                wanted = [
+                    item for item in page if not is_folder_marker(item.key) and _belongs(item.key, self.prefix + area)
+                ]
                 entries = [manifest.entry_of(item, self.prefix) for item in wanted]
                 await asyncio.to_thread(self._note, target.manifest, entries, done)
                 self.progress(done)
@@ -197,7 +200,7 @@ class Pull:
     async def _materialise(self, target: Target, done: Pulled) -> None:
         """Place what is in the cache, fetch and place the rest."""
         entries = manifest.read(target.manifest) if done.objects else iter(())
-        next_page = asyncio.Lock()
+        fetcher, next_page = Fetcher(self.objects, self.prefix, self.cache), asyncio.Lock()
         missing: asyncio.Queue[Entry | None] = asyncio.Queue(2 * FETCHERS)
 
         async def place_cached() -> None:
@@ -211,15 +214,16 @@ class Pull:
         with first_alone():
             async with asyncio.TaskGroup() as group:
                 for _ in range(FETCHERS):
-                    group.create_task(self._fetch_missing(target.building, missing, done))
+                    group.create_task(self._fetch_missing(fetcher, target.building, missing, done))
                 async with asyncio.TaskGroup() as placing:
                     for _ in range(PLACERS):
                         placing.create_task(place_cached())
                 for _ in range(FETCHERS):
                     await missing.put(None)
 
-    async def _fetch_missing(self, building: Path, missing: asyncio.Queue[Entry | None], done: Pulled) -> None:
-        fetcher = Fetcher(self.objects, self.prefix, self.cache)
+    async def _fetch_missing(
+        self, fetcher: Fetcher, building: Path, missing: asyncio.Queue[Entry | None], done: Pulled
+    ) -> None:
         while (entry := await missing.get()) is not None:
             try:
                 sha256 = await fetcher.fetch(entry)
@@ -273,10 +277,6 @@ class Pull:
 async def _next(entries: Iterator[Entry], lock: asyncio.Lock) -> list[Entry]:
     async with lock:
         return await asyncio.to_thread(lambda: list(islice(entries, PAGE)))
-
-
-def _is_file(key: str) -> bool:
-    return not key.endswith("/")  # a marker some tools make for a folder; not ours
 
 
 def _belongs(key: str, area: str) -> bool:

@@ -69,17 +69,17 @@ async def find_at(versions: VersionStore, moment: datetime, *, publish: str) -> 
     return await _newest(versions, publish, before=moment)
 
 
-def moment_of(text: str) -> datetime:
-    """Return the time that an ISO 8601 text means: "2026-11-01" is the first instant of that day; UTC unless it says.
+def moment_of(told: str | datetime) -> datetime:
+    """Return a time, or what an ISO 8601 text means: "2026-11-01" is the first instant of that day; UTC unless it says.
 
     Raises:
         UsageError: It is none.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(told) if isinstance(told, str) else told
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is not a time", next_step="write it as 2026-11-01, 2026-11-01T13:30 or 2026-11-01T13:30:00+01:00"
+            f"{told!r} is not a time", next_step="write it as 2026-11-01, 2026-11-01T13:30 or 2026-11-01T13:30:00+01:00"
         ) from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
