@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syncd.client import aio
-    from syncd.client.sync import Connection, Image, Snapshot, connect, open  # noqa: A004
+    from syncd.client.sync import Connection, Diff, Image, Snapshot, connect, open  # noqa: A004
     from syncd.errors import SyncdError
 
 __version__ = "0.1.0"
-__all__ = ["Connection", "Image", "Snapshot", "SyncdError", "__version__", "aio", "connect", "open"]
+__all__ = ["Connection", "Diff", "Image", "Snapshot", "SyncdError", "__version__", "aio", "connect", "open"]
 
 _HOMES = {
-    **dict.fromkeys(["Connection", "Image", "Snapshot", "connect", "open"], "syncd.client.sync"),
+    **dict.fromkeys(["Connection", "Diff", "Image", "Snapshot", "connect", "open"], "syncd.client.sync"),
     "SyncdError": "syncd.errors",
 }
 

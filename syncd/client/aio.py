@@ -8,11 +8,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from syncd.client import reading
+from syncd.client.diff import DiffFacts
 from syncd.client.facts import ImageFacts, SnapshotFacts
 from syncd.client.place import settings_of
 from syncd.client.reading import PullOptions
@@ -22,16 +25,24 @@ from syncd.snapshots.reference import LATEST
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from contextlib import AsyncExitStack
     from datetime import datetime
 
     import pyarrow as pa
 
     from syncd.config import Settings
+    from syncd.snapshots.comparison import Comparison
+    from syncd.snapshots.file_changes import Change
     from syncd.snapshots.pull import Pulled
     from syncd.snapshots.reference import Pinned
+    from syncd.snapshots.row_changes import RowChange
     from syncd.snapshots.table_objects import TableInfo
     from syncd.store.base import ObjectInfo
+
+T = TypeVar("T")
+
+_AT_A_TIME = 1_000  # changes that a thread reads before the loop goes on
 
 
 def connect(config: str | os.PathLike[str] | None = None, **lakefs: Any) -> Connection:
@@ -134,6 +145,44 @@ class Snapshot(SnapshotFacts):
     async def pull(self, folder: str | os.PathLike[str], **options: Any) -> Pulled:
         """See :meth:`syncd.Snapshot.pull`."""
         return await reading.pull(self._session, self, Path(folder), PullOptions(**options))
+
+    async def diff(self, other: Snapshot | str) -> Diff:
+        """See :meth:`syncd.Snapshot.diff`; use it with ``async with``."""
+        new = await reading.other_end(self._session, self, other)
+        return Diff(self, new, *await reading.compared(self._session, self, new))
+
+
+class Diff(DiffFacts):
+    """See :class:`syncd.Diff`."""
+
+    def __init__(self, old: SnapshotFacts, new: SnapshotFacts, told: Comparison, stack: AsyncExitStack) -> None:
+        super().__init__(old, new, told)
+        self._stack = stack
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See :meth:`syncd.Diff.close`."""
+        await self._stack.aclose()
+
+    def changes(self) -> AsyncIterator[Change]:
+        """See :meth:`syncd.Diff.changes`."""
+        return _in_threads(self._told.changes())
+
+    def rows(self, table: str) -> AsyncIterator[RowChange]:
+        """See :meth:`syncd.Diff.rows`."""
+        return _in_threads(self._told.rows(self._table(table)))
+
+
+async def _in_threads(items: Iterator[T]) -> AsyncIterator[T]:
+    """Yield what an iterator that reads the disk yields."""
+    while some := await asyncio.to_thread(lambda: list(islice(items, _AT_A_TIME))):
+        for one in some:
+            yield one
 
 
 class Image(ImageFacts):

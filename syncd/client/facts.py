@@ -70,6 +70,10 @@ class SnapshotFacts:
         place = self._settings.lakefs
         return describe(self._found, repository=place.repository, prefix=place.prefix)
 
+    def is_beside(self, other: SnapshotFacts) -> bool:
+        """Return whether another one is of the same repository, on the same server."""
+        return self._identity[:2] == other._identity[:2]
+
     def __repr__(self) -> str:
         return f"<syncd snapshot {self.uri}>"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.config import load
 from syncd.errors import UsageError
+from syncd.service.logs import through_logging
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +26,7 @@ def settings_of(config: str | os.PathLike[str] | None, **lakefs: Any) -> Setting
         FaultyConfigError: Something is wrong; it lists all that is.
         UsageError: No server is named anywhere.
     """
+    through_logging()
     said = {key: value for key, value in lakefs.items() if value is not None}
     loaded = load(None if config is None else Path(config), reads_only=True, said=said)
     if loaded.path is None and loaded.settings.lakefs.embedded:

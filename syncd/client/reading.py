@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syncd.errors import NotFoundStoreError
+from syncd.client.facts import SnapshotFacts
+from syncd.errors import NotFoundStoreError, UsageError
 from syncd.keys import is_folder_marker
 from syncd.model import IMAGES
 from syncd.snapshots.checked import read_object
+from syncd.snapshots.comparison import compare
 from syncd.snapshots.image_rows import ImageRows
 from syncd.snapshots.in_use import in_use
 from syncd.snapshots.object_cache import ObjectCache
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from syncd.client.facts import SnapshotFacts
     from syncd.client.session import Session
+    from syncd.snapshots.comparison import Comparison
     from syncd.snapshots.reference import Pinned
     from syncd.snapshots.table_objects import TableInfo
     from syncd.store.base import ObjectInfo
@@ -133,3 +136,32 @@ async def pull(session: Session, snapshot: SnapshotFacts, folder: Path, options:
                 about=snapshot.description,
                 progress=options.progress,
             ).into(folder)
+
+
+async def other_end(session: Session, snapshot: SnapshotFacts, other: SnapshotFacts | str) -> SnapshotFacts:
+    """Return what a snapshot is compared with: one of the same repository, or the one a name stands for.
+
+    Raises:
+        UsageError: It is of another repository.
+        UnknownSnapshotError: There is none of this name.
+    """
+    if isinstance(other, str):
+        return SnapshotFacts(session.settings, await session.find(other, None))
+    if not other.is_beside(snapshot):
+        raise UsageError(f"{other.uri} and {snapshot.uri} are of two repositories, which are not compared")
+    return other
+
+
+async def compared(session: Session, old: SnapshotFacts, new: SnapshotFacts) -> tuple[Comparison, AsyncExitStack]:
+    """Return what changed from one snapshot to another, and what closes it."""
+    left, right = old._found, new._found  # noqa: SLF001 - of this room
+    stack = AsyncExitStack()
+    lent = compare(
+        left,
+        right,
+        versions=session.versions,
+        left_objects=await session.objects(left.commit.id),
+        right_objects=await session.objects(right.commit.id),
+        prefix=session.settings.lakefs.prefix,
+    )
+    return await stack.enter_async_context(lent), stack

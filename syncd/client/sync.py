@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from syncd.client import reading
+from syncd.client.diff import DiffFacts
 from syncd.client.facts import ImageFacts, SnapshotFacts
 from syncd.client.opened import Opened
 from syncd.client.place import settings_of
@@ -21,12 +22,17 @@ from syncd.snapshots.reference import LATEST
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AsyncExitStack
     from datetime import datetime
 
     import pyarrow as pa
 
+    from syncd.client.session import Session
+    from syncd.snapshots.comparison import Comparison
+    from syncd.snapshots.file_changes import Change
     from syncd.snapshots.pull import Pulled
     from syncd.snapshots.reference import Pinned
+    from syncd.snapshots.row_changes import RowChange
     from syncd.snapshots.table_objects import TableInfo
     from syncd.store.base import ObjectInfo
 
@@ -190,6 +196,58 @@ class Snapshot(_Closing, SnapshotFacts):
         """
         options = PullOptions(paths=paths, delete=delete, link=link, cache=cache, progress=progress)
         return self._opened.call(lambda session: reading.pull(session, self, Path(folder), options))
+
+    def diff(self, other: Snapshot | str) -> Diff:
+        """Return what changed from this snapshot to another one; its cost follows the change. Use it as ``with``.
+
+        Args:
+            other: A snapshot of the same repository, or what :func:`open` takes as ``ref``.
+
+        Raises:
+            UnknownSnapshotError: There is none of this name.
+            UsageError: The other one is of another repository.
+        """
+
+        async def compared(session: Session) -> tuple[SnapshotFacts, Comparison, AsyncExitStack]:
+            new = await reading.other_end(session, self, other)
+            return new, *await reading.compared(session, self, new)
+
+        return Diff(self._opened, self, *self._opened.call(compared))
+
+
+class Diff(DiffFacts):
+    """What changed from one snapshot to another. What it found lies on the disk until it is closed.
+
+    For one thread, in the process that asked.
+    """
+
+    def __init__(
+        self, opened: Opened, old: SnapshotFacts, new: SnapshotFacts, told: Comparison, stack: AsyncExitStack
+    ) -> None:
+        super().__init__(old, new, told)
+        self._opened, self._stack = opened, stack
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what was found."""
+        self._opened.call(lambda _: self._stack.aclose())
+
+    def changes(self) -> Iterator[Change]:
+        """Yield the paths that differ, sorted: path, kind, size, and the old path of what was renamed."""
+        return self._told.changes()
+
+    def rows(self, table: str) -> Iterator[RowChange]:
+        """Yield the rows of a table that differ, in the order of their keys: kind, key, old and new values by column.
+
+        Raises:
+            UsageError: They cannot be compared, as it says, or the table came or went as a whole.
+        """
+        return self._told.rows(self._table(table))
 
 
 class Image(ImageFacts):

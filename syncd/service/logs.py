@@ -43,6 +43,18 @@ def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging
     _route_standard_logging(shared, renderer, secrets)
 
 
+def through_logging() -> None:
+    """Let a program that uses the library hear of it through ``logging``, unless it has set up structlog itself."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
 class Redaction:
     """Replaces secrets in every value of a line, however deep."""
 

@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ from pathlib import Path
 import pytest
 
 import syncd
+from syncd.client.opened import Opened
+from syncd.client.place import settings_of
 from syncd.embedded.process import ServerProcess
 from syncd.errors import HeldError, NotFoundStoreError, UsageError
 from syncd.snapshots.reference import UnknownSnapshotError
@@ -130,6 +134,82 @@ def test_pulled_into_a_folder(photos: Dataset, tmp_path: Path) -> None:
         assert (only.objects, only.fetched_objects) == (COUNT // 2 + 1, 0)
         with pytest.raises(UsageError, match="holds nothing called 'images/cows'"):
             first.pull(tmp_path / "cows", paths=["images/cows"])
+
+
+def test_what_changed_between_two(photos: Dataset) -> None:
+    labels = Path(photos.sections["tables"][0]["csv"])
+    with syncd.connect(photos.config) as daemon:
+        first = daemon.snapshot()
+        with first.diff(first) as nothing:
+            assert not nothing
+            assert (list(nothing.changes()), nothing.tables) == ([], {})
+        (photos.root / "cats" / "01.png").write_bytes(b"another cat")
+        (photos.root / "cats" / "03.png").rename(photos.root / "dogs" / "03.png")
+        (photos.root / "dogs" / "00.png").unlink()
+        (photos.root / "dogs" / "99.png").write_bytes(b"new")
+        write_labels(labels, photos.root)
+        second = daemon.snapshot()
+        for other in (second, second.tag, "latest"):
+            with first.diff(other) as changed:
+                assert changed
+                assert [(one.kind, one.path, one.old_path) for one in changed.changes()] == [
+                    ("changed", "images/cats/01.png", None),
+                    ("removed", "images/dogs/00.png", None),
+                    ("renamed", "images/dogs/03.png", "images/cats/03.png"),
+                    ("added", "images/dogs/99.png", None),
+                    ("changed", "tables/labels.csv", None),
+                ]
+                assert {kind: amount.files for kind, amount in changed.stat.items()} == {
+                    "added": 1, "changed": 2, "removed": 1, "renamed": 1
+                }  # fmt: skip
+                old, new = ({row["id"]: row for row in one.table("labels").to_pylist()} for one in (first, second))
+                expected = {key for key, row in old.items() if row != new[key]}
+                rows = list(changed.rows("labels"))
+                assert {row.key for row in rows} == expected
+                assert changed.tables["labels"].counts.changed == len(expected)
+                for row in rows:
+                    assert all(old[row.key][column] == value for column, value in row.old.items())
+                    assert all(new[row.key][column] == value for column, value in row.new.items())
+                assert list(changed.rows("boxes")) == [], "a table that does not differ"
+        with second.diff(first) as back:
+            assert back.stat["renamed"].files == 1
+            assert {row.key for row in back.rows("labels")} == expected
+        with pytest.raises(UnknownSnapshotError):
+            first.diff("snap-of-nothing")
+
+
+def test_snapshots_of_two_repositories_are_not_compared(photos: Dataset) -> None:
+    with syncd.connect(photos.config) as daemon:
+        snapshot = daemon.snapshot()
+        with syncd.open(config=photos.config, ref=snapshot.tag) as same:
+            assert not snapshot.diff(same)
+        elsewhere = syncd.Snapshot(
+            Opened(settings_of(photos.config, repository="other")), snapshot._found
+        )  # fmt: skip
+        with pytest.raises(UsageError, match="two repositories"):
+            snapshot.diff(elsewhere)
+
+
+_PROGRAM = """
+import logging, sys
+import syncd
+if sys.argv[2] == "listens":
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="heard %(name)s %(message)s")
+with syncd.connect(sys.argv[1]) as here:
+    print(here.snapshot().tag)
+"""
+
+
+def test_a_program_that_uses_it_hears_nothing_unless_it_listens(dataset: Dataset) -> None:
+    """Without a daemon the pass is made in the program itself; what it prints stays its own."""
+    (dataset.root / "a.png").write_bytes(b"a")
+    for listens, expected in (("silent", ""), ("listens", "heard syncd.")):
+        command = [sys.executable, "-c", _PROGRAM, str(dataset.config), listens]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert found.stdout.startswith("snap-")
+        assert len(found.stdout.splitlines()) == 1
+        assert (expected in found.stderr) if expected else found.stderr == ""
+        (dataset.root / "b.png").write_bytes(b"b")
 
 
 def test_an_unknown_name_is_answered_with_similar_ones(photos: Dataset) -> None:
@@ -249,6 +329,12 @@ async def test_the_same_from_asynchronous_code(photos: Dataset, tmp_path: Path) 
         assert (await snapshot.table("labels")).num_rows == COUNT
         assert [table.name for table in await snapshot.tables()] == ["labels"]
         assert (await snapshot.pull(tmp_path / "pulled")).objects == COUNT + 1
+        (photos.root / "cats" / "01.png").unlink()
+        write_labels(tmp_path / "labels.csv", photos.root)
+        second = await daemon.snapshot()
+        async with await snapshot.diff(second) as changed:
+            assert [one.path async for one in changed.changes() if one.kind == "removed"] == ["images/cats/01.png"]
+            assert {row.kind async for row in changed.rows("labels")} == {"changed", "deleted"}
     async with await syncd.aio.open(config=photos.config, ref=snapshot.tag) as later:
         assert later == snapshot
         assert io.BytesIO(await (await later.image("cats/03.png")).read()).read() == b"image 3"
