@@ -17,6 +17,7 @@ from syncd.cli.history import explain, log, show_snapshot
 from syncd.cli.look import plan, status
 from syncd.cli.pins import pin, pins_app, unpin
 from syncd.cli.pull import pull
+from syncd.cli.restore import restore
 from syncd.cli.run import run
 from syncd.cli.take import snapshot, sync
 from syncd.cli.verify import verify
@@ -39,6 +40,7 @@ app.command()(log)
 app.command(name="show")(show_snapshot)
 app.command()(diff)
 app.command()(pull)
+app.command()(restore)
 app.command()(verify)
 app.command()(explain)
 app.command()(pin)

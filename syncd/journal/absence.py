@@ -17,7 +17,7 @@ from syncd.model import IMAGES, Absences, split_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from syncd.model import DeletionLimits
@@ -121,6 +121,13 @@ def gone(connection: sqlite3.Connection, limit: int) -> Gone | None:
     return Gone(revision=revision, count=count, images=images, paths=shown) if count else None
 
 
+def agree(connection: sqlite3.Connection, keys: Sequence[str]) -> int:
+    """Agree to the deletion of images that someone removed on purpose; return how many of them are gone indeed."""
+    done = connection.executemany(_AGREE, [split_key(key) for key in keys]).rowcount if keys else 0
+    _end_if_answered(connection)
+    return done
+
+
 def answer(
     connection: sqlite3.Connection, revision: int, chosen: Callable[[str], bool] = lambda _: True, *, keep: bool = False
 ) -> int:
@@ -135,6 +142,10 @@ def answer(
     keys = [key for (key,) in connection.execute(f"SELECT directory || name {_WAITING} AND revision <= ?", (revision,))]
     taken = [split_key(key) for key in keys if chosen(key.removeprefix(IMAGES))]
     done = connection.executemany(_KEEP if keep else _AGREE, taken).rowcount if taken else 0
+    _end_if_answered(connection)
+    return done
+
+
+def _end_if_answered(connection: sqlite3.Connection) -> None:
     if connection.execute(f"SELECT 1 {_WAITING} LIMIT 1").fetchone() is None:
         connection.execute("DELETE FROM guard_trip")
-    return done

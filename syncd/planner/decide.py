@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from syncd.planner.facts import Action, Facts, Policies, RequestFacts
 
 
+_IN_VAIN = "its time has run out"
 _HALF = "something of a table, or of an upload that failed, is not on the branch yet; syncd status says what and why"
 
 
@@ -95,10 +96,10 @@ class _Situation:
         return Plan(actions=actions, wake_at=None, hold=self.hold, why=actions[-1].reason)
 
     def _publish(self, due: commit_policy.Due | None) -> Publish | CheckClosure | None:
-        """Nothing is committed while it is unknown what a key on the branch holds, or while a table is half staged."""
+        """Nothing is committed while it is unknown what a key on the branch holds, or while something is half there."""
         wanted = self._wanted(due) if self.facts.uncommitted else None
         wait = closure.images_wait(self.due, self.facts, self.now)
-        if not (wanted or wait) or self.facts.uncertain or self.facts.tables_under_way:
+        if not (wanted or wait) or self.facts.uncertain or self.facts.tables_under_way or self.facts.paused:
             return None
         if closure.check_needed(self.facts, self.policies, self.now, more_to_stage=self.batch is not None):
             return CheckClosure(staged_at=self.facts.staged_at, reason="rows and images are compared before a snapshot")
@@ -133,8 +134,10 @@ class _Situation:
         staged = [request for request in served if self._staged_for(request)]
         if not self.facts.uncommitted and not self.facts.uncertain:
             answers += [Answer(request_id=r.id, held="", reason="the newest snapshot holds all of it") for r in staged]
+        elif self.facts.paused:
+            answers += [Answer(request_id=r.id, held=self.facts.paused, reason=_IN_VAIN) for r in served if r.expired]
         elif self.batch is None and (self.facts.tables_under_way or self.facts.uncertain):
-            answers += [Answer(request_id=r.id, held=_HALF, reason="its time has run out") for r in served if r.expired]
+            answers += [Answer(request_id=r.id, held=_HALF, reason=_IN_VAIN) for r in served if r.expired]
         elif self._unpaired:  # there is no snapshot without what does not fit, even for who would take one
             given_up = [request for request in staged if request.expired or self.hold]
             answers += [
@@ -159,7 +162,9 @@ class _Situation:
 
     def _moments(self, due: commit_policy.Due | None) -> Iterator[datetime | None]:
         """Yield when something may be decided anew by the passing of time alone."""
-        if not self._unpaired or closure.staged_since(self.facts):
+        if self.facts.paused:
+            pass  # it ends with a word, not at a time
+        elif not self._unpaired or closure.staged_since(self.facts):
             yield due.at if due is not None else None
         elif self.facts.closure is not None and self.facts.closure.alert_at > self.now:
             yield self.facts.closure.alert_at
@@ -170,6 +175,8 @@ class _Situation:
         yield self._schedule_ahead()
 
     def _waiting_for(self, due: commit_policy.Due | None) -> str:
+        if self.facts.paused:
+            return f"nothing is published: {self.facts.paused}"
         settling = sum(source.settling for source in self.facts.sources)
         if settling:
             return f"{settling} files are still changing"

@@ -84,6 +84,7 @@ class Facts:
     requests: tuple[RequestFacts, ...] = ()
     schedule_at: datetime | None = None  # the cron expression's first moment not yet dealt with
     failure: FailureFacts | None = None
+    paused: str = ""  # why nothing is published for now: someone writes into the source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

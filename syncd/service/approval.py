@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from syncd.journal import Journal, absence, branch
-from syncd.model import TABLES
+from syncd.model import IMAGES, TABLES, source_of
 from syncd.service.state_dir import held as state_dir_held
 from syncd.sources.ignore import path_patterns
 
@@ -64,6 +65,29 @@ async def approve(engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
             log.warning("approved", source=source.name, held=shown)
     engine.wake.set()
     return {**answer, "tables": tables}
+
+
+async def agree(engine: Engine, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the word of who removed images on purpose, so that the guard need not ask.
+
+    Args:
+        engine: Whose images they are.
+        request: ``keys`` that were removed; ``timeout_s``, for files that are still changing.
+
+    Returns:
+        ``agreed``: how many of them are gone indeed.
+
+    Raises:
+        SourceUnavailableError: The folder cannot be read.
+    """
+    deadline = engine.clock() + timedelta(seconds=float(request["timeout_s"]))
+    for source in engine.sources:
+        if source.name == source_of(IMAGES):
+            await source.barrier(deadline)  # only what was seen to be gone can be agreed on
+    agreed = await engine.journal.write(absence.agree, request["keys"])
+    log.warning("approved", source="images", images=agreed, why=engine.pauses.why)
+    engine.wake.set()
+    return {"agreed": agreed}
 
 
 async def _answer(journal: Journal, request: Mapping[str, Any]) -> dict[str, Any]:

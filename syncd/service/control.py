@@ -1,6 +1,7 @@
 """The daemon's Unix socket: how `syncd snapshot` and `syncd status` reach it.
 
-One request and one connection at a time: a line of JSON goes in, a line of JSON comes out. The socket lies in the
+One request for each connection: a line of JSON goes in, a line of JSON comes out. Some requests borrow something,
+such as a pause, which lasts for as long as the connection does, however its other end goes. The socket lies in the
 private state directory, so that only the daemon's user reaches it.
 """
 
@@ -18,10 +19,12 @@ import structlog
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+    Lender = Callable[[Mapping[str, Any]], AbstractAsyncContextManager[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +45,18 @@ class RemoteError(SyncdError):
 
 
 class ControlServer:
-    """Listens in the state directory; an async context manager."""
+    """Listens in the state directory; an async context manager.
 
-    def __init__(self, state_dir: Path, handlers: Mapping[str, Handler]) -> None:
-        self._path, self._handlers = state_dir / SOCKET_NAME, handlers
+    Args:
+        state_dir: Where the socket lies.
+        handlers: By command, what answers it.
+        lenders: By command, what is entered for it, and left when the caller hangs up.
+    """
+
+    def __init__(
+        self, state_dir: Path, handlers: Mapping[str, Handler], lenders: Mapping[str, Lender] | None = None
+    ) -> None:
+        self._path, self._handlers, self._lenders = state_dir / SOCKET_NAME, handlers, lenders or {}
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -74,17 +85,20 @@ class ControlServer:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            answer = await _until_hung_up(self._answer(await reader.readline()), reader)
+            request, answer = _understood(await reader.readline()), None
+            if request["command"] in self._lenders:
+                async with self._lenders[request["command"]](request):
+                    await _send(writer, {"result": {}})
+                    await reader.read(1)
+            else:
+                answer = await _until_hung_up(self._answer(request), reader)
             if answer is not None:
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
+                await _send(writer, answer)
         writer.close()
 
-    async def _answer(self, line: bytes) -> Mapping[str, Any]:
-        try:
-            request = json.loads(line)
-            handler = self._handlers[request["command"]]
-        except (ValueError, KeyError, TypeError):
+    async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        handler = self._handlers.get(request["command"])
+        if handler is None:
             return {
                 "error": {
                     "fact": "the daemon does not know this request",
@@ -106,6 +120,19 @@ class ControlServer:
             }
 
 
+def _understood(line: bytes) -> Mapping[str, Any]:
+    try:
+        request = json.loads(line)
+    except ValueError:
+        request = None
+    return request if isinstance(request, dict) and isinstance(request.get("command"), str) else {"command": ""}
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    await writer.drain()
+
+
 async def _until_hung_up(work: Awaitable[Mapping[str, Any]], reader: asyncio.StreamReader) -> Mapping[str, Any] | None:
     """Return the work's result, or None once the caller has gone away."""
     doing = asyncio.ensure_future(work)
@@ -125,6 +152,23 @@ async def call(state_dir: Path, command: str, **values: Any) -> Mapping[str, Any
         ConnectionError: No daemon listens there.
         RemoteError: The daemon answered with an error.
     """
+    async with _asked(state_dir, command, values) as answer:
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def borrowed(state_dir: Path, command: str, **values: Any) -> AsyncIterator[None]:
+    """Hold what the daemon of a state directory lends; raises as :func:`call`.
+
+    Should the daemon end meanwhile, nothing is said of it here.
+    """
+    async with _asked(state_dir, command, values):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _asked(state_dir: Path, command: str, values: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    """Lend the answer; the connection stands for as long."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         with _short_name(state_dir / SOCKET_NAME) as name:
@@ -135,9 +179,12 @@ async def call(state_dir: Path, command: str, **values: Any) -> Mapping[str, Any
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LONGEST_LINE_BYTES)
     try:
         writer.write(json.dumps({"command": command, **values}).encode() + b"\n")
-        line = await reader.readline()
+        yield _result(await reader.readline())
     finally:
         writer.close()
+
+
+def _result(line: bytes) -> Mapping[str, Any]:
     if not line:
         raise ConnectionError("the daemon stopped before it answered")
     answer: Mapping[str, Any] = json.loads(line)

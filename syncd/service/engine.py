@@ -25,6 +25,7 @@ from syncd.service import descriptors
 from syncd.service.contents import SourceContents
 from syncd.service.lakefs import open_lakefs
 from syncd.service.limits import deletion_limits, keep_rules
+from syncd.service.pauses import Pauses
 from syncd.service.requests import SnapshotRequests
 from syncd.service.rereads import Rereads
 from syncd.service.schedule import Schedule
@@ -70,6 +71,7 @@ class Engine:
     committer: Committer
     retention: Retention
     requests: SnapshotRequests
+    pauses: Pauses
     schedule: Schedule | None
     wake: asyncio.Event
     target: dict[str, str] = field(default_factory=dict)  # for the log
@@ -216,6 +218,7 @@ def _assemble(
             may_write=lease.check,
         ),
         requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock, monotonic=time.monotonic),
+        pauses=Pauses(wake),
         schedule=_schedule(settings, clock()),
         wake=wake,
         target={"repository": place.repository, "endpoint": lakefs.endpoint, "root": str(settings.source.root)},

@@ -49,6 +49,7 @@ async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: Fail
         requests=requests,
         schedule_at=engine.schedule.next_moment(standing.last_snapshot_at) if engine.schedule else None,
         failure=failure,
+        paused=engine.pauses.why,
     )
 
 

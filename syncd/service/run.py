@@ -47,8 +47,10 @@ async def run(settings: Settings) -> None:
             "status": _status_handler(engine, daemon),
             "held": lambda _request: approval.held(engine),
             "approve": _approve_handler(engine, daemon),
+            "agree": lambda request: approval.agree(engine, request),
         }
-        async with ControlServer(settings.service.state_dir, handlers), asyncio.TaskGroup() as group:
+        lenders = {"pause": lambda request: engine.pauses.pause(str(request["why"]))}
+        async with ControlServer(settings.service.state_dir, handlers, lenders), asyncio.TaskGroup() as group:
             background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
             background.append(group.create_task(engine.lakefs.keep_alive()))
             background.append(group.create_task(engine.lease.keep()))

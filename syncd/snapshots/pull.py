@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from syncd.errors import PermanentStoreError, SyncdError, UsageError, first_alone
+from syncd.errors import PermanentStoreError, SyncdError, first_alone
 from syncd.keys import is_folder_marker
-from syncd.model import IMAGES, TABLES
 from syncd.snapshots import manifest
 from syncd.snapshots.fetching import Fetcher
 from syncd.snapshots.placing import Placing, choose, place
+from syncd.snapshots.selection import areas_of, belongs
 from syncd.snapshots.target import Target
 from syncd.store.pages import pages
 
@@ -129,36 +129,14 @@ class Pull:
             return done
 
     async def _list(self, target: Target, done: Pulled) -> None:
-        for area in await self._areas():
+        for area in await areas_of(self.paths, self.found, self.versions, self.prefix):
             async for page in pages(self.versions.objects(self.found.commit.id, self.prefix + area), PAGE):
                 wanted = [
-                    item for item in page if not is_folder_marker(item.key) and _belongs(item.key, self.prefix + area)
+                    item for item in page if not is_folder_marker(item.key) and belongs(item.key, self.prefix + area)
                 ]
                 entries = [manifest.entry_of(item, self.prefix) for item in wanted]
                 await asyncio.to_thread(self._note, target.manifest, entries, done)
                 self.progress(done)
-
-    async def _areas(self) -> list[str]:
-        """Return what is to be listed, in the order of the keys: folders end with "/", files do not.
-
-        Raises:
-            UsageError: A path is none of the snapshot's.
-        """
-        if not self.paths:
-            return [IMAGES, TABLES]
-        areas = sorted({await self._area(path.rstrip("/")) for path in self.paths}, key=str.encode)
-        return [area for area in areas if not any(area != one and _belongs(area, one) for one in areas)]
-
-    async def _area(self, path: str) -> str:
-        for area in (path, f"{path}/"):
-            async for item in self.versions.objects(self.found.commit.id, self.prefix + area):
-                if _belongs(item.key, self.prefix + area):
-                    return area
-                break
-        raise UsageError(
-            f"{self.found.tag or self.found.commit.id} holds nothing called {path!r}",
-            next_step="name paths as the snapshot has them: images/cats/1.jpg, images/cats, tables/labels.csv",
-        )
 
     def _note(self, path: Path, entries: Sequence[Entry], done: Pulled) -> None:
         with path.open("a", encoding="ascii") as lines:
@@ -277,7 +255,3 @@ class Pull:
 async def _next(entries: Iterator[Entry], lock: asyncio.Lock) -> list[Entry]:
     async with lock:
         return await asyncio.to_thread(lambda: list(islice(entries, PAGE)))
-
-
-def _belongs(key: str, area: str) -> bool:
-    return key == area or (area.endswith("/") and key.startswith(area))

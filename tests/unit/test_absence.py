@@ -227,3 +227,17 @@ def test_what_is_on_its_way_already_does_not_wait(folder: Folder):
     assert not folder.seen().held
     folder.commit()
     assert folder.published() == {0, *range(3, 10), *range(40, 100)}
+
+
+def test_who_removes_on_purpose_need_not_be_asked_of_what_is_gone_and_of_nothing_else(folder):
+    folder.go(*range(30), 40)
+    assert folder.judge()
+    assert absence.agree(folder.connection, []) == 0
+    assert absence.agree(folder.connection, [f"images/{number}.png" for number in (*range(30), 50, 1_000)]) == 30
+    assert (folder.seen().gone, folder.seen().held) == (1, True), "a person is still to be asked about 40"
+    assert not folder.judge()
+    folder.commit()
+    assert folder.published() == set(range(30, 100)) - {40}
+    folder.go(*range(41, 70))
+    assert absence.agree(folder.connection, [f"images/{number}.png" for number in range(41, 70)]) == 29
+    assert not folder.seen().beyond(LIMITS)

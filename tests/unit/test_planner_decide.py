@@ -370,3 +370,30 @@ def test_the_loop_wakes_for_a_comparison_that_may_fit_by_now():
 def test_what_waits_for_another_syncd_is_looked_at_at_a_steady_pace():
     failure = FailureFacts(in_a_row=9, last_at=NOW, needs_person=True, retry_after=seconds(15), jitter=0.9)
     assert retry_at(failure) == NOW + seconds(15)
+
+
+def test_while_someone_writes_into_the_source_nothing_is_published_and_changes_are_still_staged():
+    paused = {
+        "paused": "snap-1 is being restored",
+        "uncommitted": 3,
+        "waiting_since": ago(3600),
+        "last_change_at": ago(99),
+    }
+    plan = decide(facts(**paused), policies(), NOW)
+    assert plan.actions == ()
+    assert plan.wake_at is None, "it ends with a word, not at a time"
+    assert plan.why == "nothing is published: snap-1 is being restored"
+    staging = decide(facts(**paused, due_puts=(put(),)), policies(), NOW)
+    assert [type(action) for action in staging.actions] == [Stage]
+    assert [type(a) for a in decide(facts(**(paused | {"paused": ""})), policies(), NOW).actions] == [Publish]
+
+
+def test_a_call_waits_for_the_end_of_a_pause_and_is_told_of_it_when_its_time_runs_out():
+    known = {"paused": "snap-1 is being restored", "uncommitted": 3}
+    call = RequestFacts(id=1, revision=5, allow_held=False)
+    assert decide(facts(**known, requests=(call,)), policies(), NOW).actions == ()
+    late = RequestFacts(id=1, revision=5, allow_held=False, expired=True)
+    (answer,) = decide(facts(**known, requests=(late,)), policies(), NOW).actions
+    assert answer == Answer(request_id=1, held="snap-1 is being restored", reason="its time has run out")
+    in_step = decide(facts(paused="snap-1 is being restored", requests=(call,)), policies(), NOW)
+    assert [(a.request_id, a.held) for a in in_step.actions] == [(1, "")], "the newest snapshot holds all of it"

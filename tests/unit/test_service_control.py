@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from syncd.errors import HeldError
-from syncd.service.control import SOCKET_NAME, ControlServer, RemoteError, call
+from syncd.service.control import SOCKET_NAME, ControlServer, RemoteError, borrowed, call
 
 
 async def echo(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,3 +110,39 @@ async def test_no_descriptor_is_left_open(tmp_path):
             await call(tmp_path, "echo", word="x")
         await asyncio.sleep(0)
         assert descriptors() <= before + 1
+
+
+async def test_what_is_borrowed_is_given_back_however_the_caller_goes(tmp_path):
+    out: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def lend(request):
+        out.append(request["why"])
+        try:
+            yield
+        finally:
+            out.remove(request["why"])
+
+    async def until_nothing_is_out():
+        async with asyncio.timeout(10):
+            while out:
+                await asyncio.sleep(0.01)
+
+    async with ControlServer(tmp_path, {"echo": echo}, {"pause": lend}):
+        async with borrowed(tmp_path, "pause", why="one"), borrowed(tmp_path, "pause", why="two"):
+            assert out == ["one", "two"]
+            assert await call(tmp_path, "echo", word="meanwhile") == {"heard": "meanwhile"}
+        await until_nothing_is_out()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME))
+        writer.write(b'{"command": "pause", "why": "killed"}\n')
+        await reader.readline()
+        assert out == ["killed"]
+        writer.transport.abort()
+        await until_nothing_is_out()
+        with pytest.raises(RemoteError, match="does not know"):
+            await call(tmp_path, "borrow")
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / SOCKET_NAME))
+        writer.write(b'{"command": "pause", "why": "the daemon stops"}\n')
+        await reader.readline()
+    assert out == []
+    writer.close()

@@ -1,0 +1,125 @@
+"""``syncd restore``: files of a snapshot put back, into any folder or into the source."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli import show
+from syncd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    TimeoutOption,
+    WhichArgument,
+    configured,
+    messages,
+    print_json,
+    say,
+)
+from syncd.errors import EXIT_FAILED, UsageError
+
+if TYPE_CHECKING:
+    from syncd.client.restoring import RestoreOptions
+    from syncd.config import Settings
+    from syncd.snapshots.restore import Restored
+
+DEFAULT_TIMEOUT_S = 60.0
+MOST_SHOWN = 20
+
+
+def restore(  # noqa: PLR0913, PLR0917 - one for each option
+    reference: WhichArgument,
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Only these, such as images/cats.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Into this folder, among what is there.")
+    ] = None,
+    into_source: Annotated[
+        bool, typer.Option("--into-source", help="Into the watched folder, and tables that are CSV files.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are not as in the snapshot.")
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="With --into-source: remove images that the snapshot does not hold.")
+    ] = False,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put files of a snapshot back. What is not as in the snapshot stays, and is named, unless you say otherwise.
+
+    With --into-source the state before is taken as a snapshot first, so that nothing is lost, and nothing is published
+    until all is in its place. Ends with 1 if anything was left as it is.
+    """
+    from syncd.client.restoring import RestoreOptions
+
+    if (to is None) is not into_source:
+        raise UsageError("where to?", next_step="say either --to DIR or --into-source")
+    if delete and not into_source:
+        raise UsageError(
+            "--delete is for --into-source", next_step="syncd pull REF DIR makes a folder exactly a snapshot"
+        )
+    settings = configured(config, reads_only=not into_source).settings
+    with messages.status("restoring") as line:
+        options = RestoreOptions(
+            paths=paths or (),
+            overwrite=overwrite,
+            delete=delete,
+            timeout=timeout,
+            progress=lambda done: line.update(
+                f"{done.written + done.replaced:,} restored, {show.size(done.size_bytes)}"
+            ),
+        )
+        told = asyncio.run(_restore(settings, reference, to, options))
+    if json:
+        print_json(told)
+    else:
+        _say(told)
+    if told["left_count"] or told["tables_left"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _restore(settings: Settings, reference: str, to: Path | None, options: RestoreOptions) -> dict[str, Any]:
+    from syncd.client.facts import SnapshotFacts
+    from syncd.client.restoring import restore_into_source, restore_to
+    from syncd.client.session import Session
+
+    async with Session(settings) as session:
+        snapshot = SnapshotFacts(settings, await session.find(reference, None))
+        told = {"tag": snapshot.tag, "commit_id": snapshot.commit_id}
+        if to is not None:
+            done = await restore_to(session, snapshot, to, options)
+            return {**told, "folder": str(to), **_counts(done), "tables_left": [], "before": None, "after": None}
+        into = await restore_into_source(session, snapshot, options)
+        where = {"folder": str(settings.source.root), "tables_left": into.tables}
+        return {**told, **where, **_counts(into.done), "before": into.before, "after": into.after}
+
+
+def _counts(done: Restored) -> dict[str, Any]:
+    return {
+        "written": done.written,
+        "replaced": done.replaced,
+        "removed": done.removed,
+        "bytes": done.size_bytes,
+        "left_count": done.left_count,
+        "left": [{"path": path, "reason": why} for path, why in sorted(done.left.items())],
+    }
+
+
+def _say(told: dict[str, Any]) -> None:
+    name = told["tag"] or told["commit_id"]
+    counts = f"{told['written']:,} put back, {told['replaced']:,} replaced, {told['removed']:,} removed"
+    say(f"{name} into {told['folder']}: {counts} ({show.size(told['bytes'])})")
+    if told["before"]:
+        say(f"as it was before: {told['before']}; as it is now: {told['after']}")
+    for one in told["left"][:MOST_SHOWN]:
+        say(f"left as it is: {one['path']}: {one['reason']}")
+    if told["left_count"] > MOST_SHOWN:
+        say(f"left as they are: {told['left_count'] - MOST_SHOWN:,} more; --json names them")
+    for table in told["tables_left"]:
+        say(f"not put back: {table}, which syncd cannot write; syncd restore {name} {table} --to DIR gives its rows")

@@ -1,0 +1,221 @@
+"""Restores a snapshot: into any folder, or into the source itself while the daemon holds its breath.
+
+What is replaced or removed in the source is in a snapshot that is taken just before: what changes after that one is
+newer than anyone knew of, and stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from syncd.client.breath import held_breath
+from syncd.client.facts import SnapshotFacts
+from syncd.client.taking import TakeOptions, take
+from syncd.keys import is_folder_marker
+from syncd.model import IMAGES, TABLES
+from syncd.snapshots import manifest, putting
+from syncd.snapshots.object_cache import ObjectCache
+from syncd.snapshots.restore import Restored, RestoreError, Restorer, Step
+from syncd.snapshots.selection import areas_of, belongs
+from syncd.store.base import ObjectInfo
+from syncd.store.pages import pages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from syncd.client.session import Session
+    from syncd.config import Settings
+    from syncd.snapshots.manifest import Entry
+    from syncd.store.base import Difference
+
+_PAGE = 500
+_NOT_REPLACED = "it is not as in the snapshot; --overwrite replaces it"
+_NOT_REMOVED = "the snapshot does not hold it; --delete removes it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """How a snapshot is restored.
+
+    Args:
+        paths: Files and folders of it, such as "images/cats"; none: all.
+        overwrite: Replace files that are not as in the snapshot.
+        delete: Into the source only: remove images that the snapshot does not hold.
+        timeout: Seconds that files still changing are waited for, by the snapshots before and after.
+        progress: Called with what is done so far, often.
+    """
+
+    paths: Sequence[str] = ()
+    overwrite: bool = False
+    delete: bool = False
+    timeout: float = 60.0
+    progress: Callable[[Restored], None] = lambda _: None
+
+
+@dataclass(slots=True, kw_only=True)
+class IntoSource:
+    """What became of a snapshot that was restored into the source."""
+
+    done: Restored
+    before: str  # the tag of what was there
+    after: str = ""  # the tag of what is there now
+    tables: list[str] = field(default_factory=list)  # that differ and cannot be put back
+
+
+async def restore_to(session: Session, snapshot: SnapshotFacts, folder: Path, options: RestoreOptions) -> Restored:
+    """Put a snapshot's files into a folder, among what is there: ``images/…``, ``tables/…``.
+
+    Raises:
+        UsageError: A path is none of the snapshot's.
+        RestoreError: A file cannot be written.
+        StoreError: lakeFS does not answer or refuses, or an object is damaged or gone.
+    """
+    done = Restored()
+    areas = await areas_of(options.paths, snapshot._found, session.versions, session.settings.lakefs.prefix)  # noqa: SLF001 - of this room
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RestoreError(f"{folder} cannot be made a folder: {error.strerror}") from error
+    steps = _into_folder(session, snapshot, await asyncio.to_thread(folder.resolve), areas, options, done)
+    await _carry_out(session, snapshot, steps, options, done)
+    return done
+
+
+async def restore_into_source(session: Session, snapshot: SnapshotFacts, options: RestoreOptions) -> IntoSource:
+    """Make the source's images, and tables that are CSV files, as they are in a snapshot.
+
+    The state before is taken as a snapshot first, and the state after at the end. In between nothing is published, so
+    that no snapshot holds half of it. Images that are removed are agreed on with the deletion guard.
+
+    Raises:
+        HeldError: Something waits for a person.
+        UsageError: A path is none of the snapshot's.
+        RestoreError: A file cannot be written.
+        SyncdError: A snapshot cannot be taken, or lakeFS does not answer or refuses.
+    """
+    settings = session.settings
+    areas = await areas_of(options.paths, snapshot._found, session.versions, settings.lakefs.prefix)  # noqa: SLF001 - as above
+    before = await _taken(session, f"before {snapshot.name} is restored", options)
+    told = IntoSource(done=Restored(), before=before.name)
+    async with held_breath(settings, f"{snapshot.name} is being restored into the source") as breath:
+        steps = _into_source(session, before, snapshot, areas, options, told)
+        await _carry_out(session, snapshot, steps, options, told.done)
+        removed = [IMAGES + path for path in told.done.removed_paths]
+        await breath.agree(removed, patience=timedelta(seconds=options.timeout))
+    told.after = (await _taken(session, f"{snapshot.name} was restored", options)).name
+    return told
+
+
+async def _taken(session: Session, reason: str, options: RestoreOptions) -> SnapshotFacts:
+    answer = await take(session.settings, TakeOptions(reason=reason, timeout=options.timeout))
+    return SnapshotFacts(session.settings, await session.find(answer["tag"], None))
+
+
+async def _carry_out(
+    session: Session, snapshot: SnapshotFacts, steps: AsyncIterator[Step], options: RestoreOptions, done: Restored
+) -> None:
+    settings = session.settings
+    with ObjectCache(settings.pull.cache_dir, settings.pull.cache_bytes) as cache:
+        await Restorer(
+            objects=await session.objects(snapshot.commit_id),
+            prefix=settings.lakefs.prefix,
+            cache=cache,
+            done=done,
+            progress=options.progress,
+        ).carry_out(steps)
+        await asyncio.to_thread(cache.evict)
+
+
+async def _into_folder(
+    session: Session,
+    snapshot: SnapshotFacts,
+    folder: Path,
+    areas: Sequence[str],
+    options: RestoreOptions,
+    done: Restored,
+) -> AsyncIterator[Step]:
+    """Yield what is missing in a folder or differs there; reads what is there."""
+    prefix = session.settings.lakefs.prefix
+
+    def look(entries: Sequence[Entry]) -> list[Step]:
+        found = []
+        for entry in entries:
+            try:
+                there = putting.digest_of(folder / entry.path)
+            except putting.InTheWayError as error:
+                done.leave(entry.path, str(error))
+                continue
+            if there is None or (options.overwrite and there != entry.sha256):
+                found.append(Step(entry=entry, folder=folder, path=entry.path, expected=there))
+            elif there == entry.sha256:
+                done.same += 1
+            else:
+                done.leave(entry.path, _NOT_REPLACED)
+        return found
+
+    for area in areas:
+        async for page in pages(session.versions.objects(snapshot.commit_id, prefix + area), _PAGE):
+            wanted = [one for one in page if belongs(one.key, prefix + area) and not is_folder_marker(one.key)]
+            for step in await asyncio.to_thread(look, [manifest.entry_of(one, prefix) for one in wanted]):
+                yield step
+
+
+async def _into_source(
+    session: Session,
+    before: SnapshotFacts,
+    snapshot: SnapshotFacts,
+    areas: Sequence[str],
+    options: RestoreOptions,
+    told: IntoSource,
+) -> AsyncIterator[Step]:
+    """Yield what makes the source from what it was just before into the snapshot; costs what differs."""
+    prefix, done = session.settings.lakefs.prefix, told.done
+    places, had = _Places(session.settings), await session.objects(before.commit_id)
+    for area in areas:
+        async for one in session.versions.diff(before.commit_id, snapshot.commit_id, prefix + area):
+            key = one.key.removeprefix(prefix)
+            if not belongs(key, area) or is_folder_marker(one.key):
+                continue
+            place = places.of(key)
+            if place is None:
+                told.tables = sorted({*told.tables, TABLES + key.removeprefix(TABLES).partition("/")[0]})
+            elif one.kind == "removed" and not (options.delete and key.startswith(IMAGES)):
+                done.leave(place[1], _NOT_REMOVED)
+            elif one.kind == "changed" and not options.overwrite:
+                done.leave(place[1], _NOT_REPLACED)
+            else:
+                expected = one.sha256 if one.kind == "removed" else None
+                if one.kind == "changed":
+                    info = await had.head(one.key)
+                    expected = info.sha256 if info else None
+                yield Step(entry=_entry(one, prefix), folder=place[0], path=place[1], expected=expected)
+
+
+def _entry(one: Difference, prefix: str) -> Entry | None:
+    if one.kind == "removed":
+        return None
+    info = ObjectInfo(key=one.key, size_bytes=one.size_bytes or 0, etag="", sha256=one.sha256)
+    return manifest.entry_of(info, prefix)
+
+
+class _Places:
+    """Where in the source what a snapshot holds came from."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.source.root.resolve()
+        self._texts = {
+            f"{TABLES}{table.name}.csv": table.csv
+            for table in settings.tables
+            if table.csv is not None and table.published_as_csv and table.closure != "exclude"
+        }
+
+    def of(self, key: str) -> tuple[Path, str] | None:
+        """Return a folder and a path below it; None for what syncd cannot write: databases, and what it made itself."""
+        if key.startswith(IMAGES):
+            return self._root, key.removeprefix(IMAGES)
+        text = self._texts.get(key)
+        return None if text is None else (text.parent.resolve(), text.name)
