@@ -46,7 +46,9 @@ class Portal:
         if self._loop.is_closed():
             last.close()
             return
-        asyncio.run_coroutine_threadsafe(last, self._loop).add_done_callback(lambda _: self._loop.stop())
+        # what is done by now calls back in this thread, which alone would not wake the loop
+        ending = asyncio.run_coroutine_threadsafe(last, self._loop)
+        ending.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
         if threading.current_thread() is not self._thread:
             self._thread.join(_STOP_S)
 
