@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd.sources.tables.roles import roles_in_commit, roles_in_schema
-from syncd.store.base import INTENT_METADATA, TAG_METADATA
+from syncd.store.base import INTENT_METADATA, STAGING_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,7 @@ def metadata_of(  # noqa: PLR0913  # each is something that a commit tells
     roles: Mapping[str, Roles] | None = None,
     reasons: Sequence[str] = (),
     tag: str = "",
+    staging: str,
     version: str,
     observed_at: datetime,
 ) -> dict[str, str]:
@@ -51,12 +52,14 @@ def metadata_of(  # noqa: PLR0913  # each is something that a commit tells
         roles: By table: its columns, as :func:`roles_of` returns them.
         reasons: Of those who asked for it, in their words.
         tag: The one it is to get; "": that is not known yet.
+        staging: The branch on which it was staged.
         version: Of syncd.
         observed_at: When the newest change was seen, where the summary does not say it.
     """
     return {
         INTENT_METADATA: intent,
         **({TAG_METADATA: tag} if tag else {}),
+        STAGING_METADATA: staging,
         "syncd.trigger": trigger.value,
         **({"syncd.reason": "; ".join(reasons)[:MOST_REASON_CHARACTERS]} if reasons else {}),
         "syncd.added": str(summary.added),

@@ -99,6 +99,7 @@ class Committer:
                 roles=roles,
                 reasons=reasons,
                 tag=tag,
+                staging=self._staging,
                 version=self._version,
                 observed_at=self._clock(),
             ),

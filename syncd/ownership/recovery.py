@@ -14,7 +14,7 @@ from syncd.commit_text import metadata_of
 from syncd.journal import recovered, snapshots
 from syncd.journal.recovered import Recovered
 from syncd.model import Trigger
-from syncd.store.base import INTENT_METADATA, TAG_METADATA
+from syncd.store.base import INTENT_METADATA, STAGING_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,8 @@ class Recovery:
     Args:
         journal: To be filled; what the branch holds has been taken over.
         versions: The repository.
-        publish: The branch with the snapshots.
+        staging: The branch that is ours.
+        publish: The branch with the snapshots, perhaps also of others.
         name_tag: Makes a tag's name of a time and a sequence number.
         syncd_version: For the metadata of what nobody described.
     """
@@ -42,11 +43,12 @@ class Recovery:
         *,
         journal: Journal,
         versions: VersionStore,
+        staging: str,
         publish: str,
         name_tag: Callable[[datetime, int], str],
         syncd_version: str,
     ) -> None:
-        self._journal, self._versions, self._publish = journal, versions, publish
+        self._journal, self._versions, self._staging, self._publish = journal, versions, staging, publish
         self._name_tag, self._version = name_tag, syncd_version
 
     async def recover(self, head: Commit) -> int:
@@ -61,8 +63,8 @@ class Recovery:
         published = False
         async for commit in self._versions.log(self._publish, limit=MOST_COMMITS):
             published = published or commit.id == head.id
-            if not commit.is_snapshot:
-                continue
+            if not commit.is_snapshot or commit.metadata.get(STAGING_METADATA, self._staging) != self._staging:
+                continue  # one that another syncd made; what does not say so is older
             intent = commit.metadata[INTENT_METADATA]
             if commit.id in tags:
                 found.append(_of(commit, intent, step="tagged", tag=tags[commit.id]))
@@ -82,7 +84,13 @@ class Recovery:
             intent = uuid.uuid4().hex
             summary = await self._journal.read(snapshots.summarise)
             metadata = metadata_of(
-                summary, intent, Trigger.REQUEST, {}, version=self._version, observed_at=head.created_at
+                summary,
+                intent,
+                Trigger.REQUEST,
+                {},
+                staging=self._staging,
+                version=self._version,
+                observed_at=head.created_at,
             )
             head = replace(head, metadata=metadata)
         return replace(_of(head, intent, step="committed"), commit_id=None, staging_commit=head.id)

@@ -178,6 +178,7 @@ def _assemble(
             recovery=Recovery(
                 journal=journal,
                 versions=lakefs.versions,
+                staging=place.staging_branch,
                 publish=place.publish_branch,
                 name_tag=lambda time, seq: render_tag(policies.tag_template, time=time, seq=seq),
                 syncd_version=__version__,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SHA256_METADATA = "sha256"  # user metadata of each object: lower-case hex
 INTENT_METADATA = "syncd.snapshot"  # metadata of each commit made by a syncd: the id of its intent
-
-TAG_METADATA = "syncd.tag"  # and the tag it is to get
+TAG_METADATA = "syncd.tag"  # the tag it is to get
+STAGING_METADATA = "syncd.staging"  # and the branch it was staged on: whose it is, where several publish to one branch
 
 
 def digest_from_metadata(value: str | None) -> bytes | None:

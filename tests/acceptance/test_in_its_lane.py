@@ -293,6 +293,23 @@ def test_a_new_state_directory_carries_on_where_the_old_one_was_cut_off(
         assert next(iter(versions.branch("main").log())).metadata["syncd.snapshot"] == "f" * 32
 
 
+def test_what_another_one_published_to_the_same_branch_is_not_taken_for_ones_own(
+    make_dataset: Callable[..., Dataset],
+) -> None:
+    """A journal that was lost is rebuilt from the publish branch; retention must not touch snapshots of others."""
+    cats, dogs = (make_dataset(name=name, prefix=name, staging_branch=f"staging-{name}") for name in ("cats", "dogs"))
+    tags: dict[str, list[str]] = {"cats": [], "dogs": []}
+    for number in range(2):
+        for name, dataset in (("cats", cats), ("dogs", dogs)):
+            (dataset.root / f"{number}.png").write_bytes(b"%d" % number)
+            tags[name].insert(0, dataset.json_of("sync")["tag"])
+    cats.state_dir.rename(cats.directory / "lost")
+    (cats.root / "new.png").write_bytes(b"new")
+    tags["cats"].insert(0, cats.json_of("sync")["tag"])
+    for name, dataset in (("cats", cats), ("dogs", dogs)):
+        assert [one["tag"] for one in dataset.json_of("log")] == tags[name]
+
+
 @pytest.mark.parametrize("same", [True, False], ids=["same-content", "other-content"])
 def test_an_upload_in_parts_that_a_first_start_finds_on_the_branch_gives_way_to_the_file_in_the_folder(
     dataset: Dataset, reader: Reader, versions: lakefs.Repository, s3: S3Client, rng: random.Random, same: bool

@@ -28,6 +28,7 @@ def recovery(journal: Journal, versions: VersionStore, tag: str = "found-{seq}")
     return Recovery(
         journal=journal,
         versions=versions,
+        staging="staging",
         publish="main",
         name_tag=lambda time, seq: render_tag(tag, time=time, seq=seq),
         syncd_version="0",

@@ -29,6 +29,7 @@ from syncd.retention.retention import Retention
 from syncd.service.contents import SourceContents
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine
+from syncd.service.pauses import Pauses
 from syncd.service.requests import SnapshotAnswer, SnapshotRequests
 from syncd.service.rereads import Rereads
 from syncd.service.waiting import RESTLESS_S
@@ -327,6 +328,7 @@ class World:
                 sources=sources, journal=self.journal, wake=wake, clock=clock, monotonic=self._monotonic_s
             ),
             schedule=None,
+            pauses=Pauses(wake),
             wake=wake,
         )
 
