@@ -37,7 +37,7 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """Show what changed from A to B: + added, ~ changed, - deleted, R renamed; and the rows of each table, by key."""
-    asyncio.run(_diff(configured(config).settings, left, right, rows=rows, stat=stat, json=json))
+    asyncio.run(_diff(configured(config, reads_only=True).settings, left, right, rows=rows, stat=stat, json=json))
 
 
 async def _diff(settings: Settings, left: str, right: str, *, rows: bool, stat: bool, json: bool) -> None:

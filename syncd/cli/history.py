@@ -64,7 +64,7 @@ def show_snapshot(
     json: JsonOption = False,
 ) -> None:
     """Tell what a snapshot holds and how to read it; asks lakeFS alone, so it works wherever that is reached."""
-    told = asyncio.run(_describe(configured(config).settings, reference, at))
+    told = asyncio.run(_describe(configured(config, reads_only=True).settings, reference, at))
     if json:
         print_json(told)
     else:

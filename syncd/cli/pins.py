@@ -52,7 +52,7 @@ def pin(
         raise UsageError(
             f"the reason has {len(reason.strip()):,} characters", next_step=f"write 1 to {LONGEST_REASON:,} of them"
         )
-    told = asyncio.run(_pin(configured(config).settings, reference, reason.strip()))
+    told = asyncio.run(_pin(configured(config, reads_only=True).settings, reference, reason.strip()))
     if json:
         print_json(told)
     else:
@@ -72,7 +72,7 @@ async def _pin(settings: Settings, reference: str, reason: str) -> dict[str, Any
 
 def unpin(reference: WhichArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Take a person's pin away: the keep rules decide again what becomes of the snapshot."""
-    told = asyncio.run(_unpin(configured(config).settings, reference))
+    told = asyncio.run(_unpin(configured(config, reads_only=True).settings, reference))
     if json:
         print_json(told)
     else:
@@ -141,7 +141,7 @@ def pins(context: typer.Context, config: ConfigOption = None, json: JsonOption =
     """List what people pinned and what is being pulled, and count what retention keeps; asks lakeFS alone."""
     if context.invoked_subcommand is not None:
         return
-    told = asyncio.run(_pins(configured(config).settings))
+    told = asyncio.run(_pins(configured(config, reads_only=True).settings))
     if json:
         print_json(told)
         return
@@ -190,7 +190,7 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Check that all that is kept is pinned, and that no tag was moved or deleted. Tags are never touched."""
-    repaired, faults = asyncio.run(_check(configured(config).settings, repair=repair))
+    repaired, faults = asyncio.run(_check(configured(config, reads_only=True).settings, repair=repair))
     if json:
         listed = [
             {"code": one.code.value, "tag": one.tag, "commit_id": one.commit_id, "why": one.why, "next": one.next_step}

@@ -51,7 +51,8 @@ def verify(
     """
     share = sample / 100 if read_data else 0.0
     patience = timedelta(seconds=timeout) if source else None
-    told = asyncio.run(_verify(configured(config).settings, reference, share, tables=tables, patience=patience))
+    settings = configured(config, reads_only=not source).settings
+    told = asyncio.run(_verify(settings, reference, share, tables=tables, patience=patience))
     if json:
         print_json(told)
     else:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.errors import EXIT_USAGE
+from syncd.embedded.process import ServerProcess
+from syncd.errors import EXIT_BAD_CONFIGURATION, EXIT_USAGE
+from tests.support import warm
 from tests.support.comparing import Reader, folder
 from tests.support.daemon import SYNCD, Dataset
 
@@ -178,6 +180,7 @@ def subprocess_json(dataset: Dataset, command: str) -> dict:
 
 
 def test_no_command_shows_the_secret(dataset: Dataset, lakefs_server) -> None:
+    dataset.command_prefix = ("env",)  # started as people start it: its arguments are looked at
     (dataset.root / "a.png").write_bytes(b"a")
     dataset.start()
     dataset.snapshot()
@@ -187,6 +190,40 @@ def test_no_command_shows_the_secret(dataset: Dataset, lakefs_server) -> None:
     assert lakefs_server.secret_access_key not in everything
     arguments = Path(f"/proc/{dataset.daemons[-1].pid}/cmdline").read_bytes()
     assert lakefs_server.secret_access_key.encode() not in arguments
+
+
+def test_snapshots_are_read_on_another_machine_without_a_configuration(
+    dataset: Dataset, lakefs_server: ServerProcess, tmp_path: Path
+) -> None:
+    """All it takes is what every lakeFS client takes, and the repository's name."""
+    (dataset.root / "a.png").write_bytes(b"a")
+    first = dataset.json_of("sync")["tag"]
+    (dataset.root / "b.png").write_bytes(b"b")
+    second = dataset.json_of("sync")["tag"]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "LAKECTL_SERVER_ENDPOINT_URL": lakefs_server.endpoint,
+        "LAKECTL_CREDENTIALS_ACCESS_KEY_ID": lakefs_server.access_key_id,
+        "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY": lakefs_server.secret_access_key,
+        "SYNCD_LAKEFS__REPOSITORY": dataset.sections["lakefs"]["repository"],
+    }
+
+    def told(*arguments: str) -> dict:
+        code, said, complaint = warm.run([*arguments, "--json"], env=environment, cwd=tmp_path, timeout_s=60)
+        assert code == 0, complaint
+        return json.loads(said)
+
+    assert told("show", second)["images"] == 2
+    assert [one["path"] for one in told("diff", first, "latest")["changes"]] == ["images/b.png"]
+    assert told("verify", first, "--read-data")["fault_count"] == 0
+    told("pin", first, "--reason", "model 14")
+    assert [one["tag"] for one in told("pins")["pinned"]] == [first]
+    told("unpin", first)
+    assert told("pull", first, "pulled")["objects"] == 1
+    assert told("restore", second, "images/b.png", "--to", "pulled-b")["written"] == 1
+    code, _, complaint = warm.run(["verify", "--source"], env=environment, cwd=tmp_path, timeout_s=60)
+    assert (code, "source.root" in complaint) == (EXIT_BAD_CONFIGURATION, True)
 
 
 def test_syncing_once_deletes_what_is_gone(dataset: Dataset, reader: Reader) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from syncd.service import control
+from tests.support import warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +98,12 @@ class Dataset:
 
     def command(self, command: str, *arguments: str, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
+        called = self.arguments(command, *arguments)
+        if not self.command_prefix:
+            told = warm.run(called[1:], env=self.environment, cwd=self.directory, timeout_s=timeout_s)
+            return subprocess.CompletedProcess(called, *told)
         return subprocess.run(
-            self.arguments(command, *arguments),
+            called,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -159,16 +164,22 @@ class Daemon:
 
     def __init__(self, dataset: Dataset, log_path: Path) -> None:
         self.log_path, self._dataset = log_path, dataset
+        called = dataset.arguments("run")
         with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                dataset.arguments("run"),
-                env=dataset.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=dataset.directory,
-            )
+            self._process: subprocess.Popen[bytes] | warm.Process
+            if dataset.command_prefix:
+                self._process = subprocess.Popen(
+                    called,
+                    env=dataset.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd=dataset.directory,
+                )
+            else:
+                streams = {"stdout": log.fileno(), "stderr": log.fileno()}
+                self._process = warm.start(called[1:], env=dataset.environment, cwd=dataset.directory, **streams)
 
     @property
     def pid(self) -> int:
