@@ -77,6 +77,7 @@ class GuardMachine(RuleBasedStateMachine):
         for _ in range(turns):
             self.world.pass_time(span)
             self.run(self.world.turn())
+            self.no_more_goes_unasked_than_the_limit()  # at once: it counts what went within an hour
 
     @rule()
     def a_person_looks(self) -> None:
