@@ -91,7 +91,9 @@ class Connection:
 
     async def snapshot(self, reason: str = "", *, timeout: float = 60.0, allow_held: bool = False) -> Snapshot:  # noqa: ASYNC109 - the daemon's patience
         """See :meth:`syncd.Connection.snapshot`."""
-        answer = await take(self._settings, TakeOptions(reason=reason, timeout=timeout, allow_held=allow_held))
+        answer = await take(
+            self._session.reader.settings, TakeOptions(reason=reason, timeout=timeout, allow_held=allow_held)
+        )
         snapshot = await self.open(answer["tag"])
         snapshot.left_out = [(one["path"], one["reason"]) for one in answer["left_out"]]
         return snapshot

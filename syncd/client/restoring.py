@@ -111,7 +111,7 @@ async def restore_into_source(session: Session, snapshot: SnapshotFacts, options
 
 
 async def _taken(session: Session, reason: str, options: RestoreOptions) -> SnapshotFacts:
-    answer = await take(session.settings, TakeOptions(reason=reason, timeout=options.timeout))
+    answer = await take(session.reader.settings, TakeOptions(reason=reason, timeout=options.timeout))
     return SnapshotFacts(session.settings, await session.find(answer["tag"], None))
 
 

@@ -117,7 +117,7 @@ class Connection(_Closing):
             SyncdError: No snapshot could be made; it says why, and what to do.
         """
         options = TakeOptions(reason=reason, timeout=timeout, allow_held=allow_held)
-        answer = self._opened.call(lambda session: take(session.settings, options))
+        answer = self._opened.call(lambda session: take(session.reader.settings, options))
         snapshot = self.open(answer["tag"])
         snapshot.left_out = [(one["path"], one["reason"]) for one in answer["left_out"]]
         return snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from syncd.config import rules, values
 from syncd.config.sections import Section
@@ -85,3 +85,14 @@ class LakefsSettings(Section):
     def embedded(self) -> bool:
         """Whether syncd runs the lakeFS server itself."""
         return self.endpoint == rules.EMBEDDED
+
+    def running_at(self, endpoint: str, access_key_id: str, secret_access_key: str) -> LakefsSettings:
+        """Return the same for the embedded server that runs already: it is reached as any other."""
+        return self.model_copy(
+            update={
+                "endpoint": endpoint,
+                "access_key_id": access_key_id,
+                "secret_access_key": SecretStr(secret_access_key),
+                "storage_namespace": self.storage_namespace or f"local://{self.repository}",
+            }
+        )

@@ -108,6 +108,15 @@ class Reader:
     _settings: Settings
     _access: Access
 
+    @property
+    def settings(self) -> Settings:
+        """The settings; where they ask for the embedded server, with the one that is open here."""
+        place, access = self._settings.lakefs, self._access
+        if not place.embedded:
+            return self._settings
+        running = place.running_at(access.endpoint, access.access_key_id, access.secret_access_key)
+        return self._settings.model_copy(update={"lakefs": running})
+
     def objects(self, reference: str) -> LakeFSReader:
         """Return the objects of a commit, a tag or a branch; not yet entered."""
         place = self._settings.lakefs

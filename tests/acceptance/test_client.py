@@ -267,6 +267,25 @@ def test_without_a_daemon_it_makes_one_pass_itself(dataset: Dataset) -> None:
         assert second.metadata["syncd.reason"] == "once more"
 
 
+def test_without_a_daemon_and_a_server_it_starts_one(tmp_path: Path) -> None:
+    """The default: whoever asks runs the embedded server, and the pass goes to that one."""
+    dataset = Dataset(tmp_path / "data")
+    (dataset.root / "a.png").write_bytes(b"a")
+    with syncd.connect(dataset.config) as here:
+        first = here.snapshot()
+        assert read_all(first) == {"images/a.png": b"a"}
+        (dataset.root / "a.png").write_bytes(b"b")
+        assert read_all(here.snapshot()) == {"images/a.png": b"b"}
+    told = dataset.json_of("restore", first.tag, "--into-source", "--overwrite")
+    assert (told["replaced"], (dataset.root / "a.png").read_bytes()) == (1, b"a")
+
+    async def once_more() -> syncd.aio.Snapshot:
+        async with syncd.aio.connect(dataset.config) as there:
+            return await there.snapshot()
+
+    assert asyncio.run(once_more()).digest == first.digest
+
+
 def test_without_a_daemon_and_a_folder_there_is_nothing_to_take(
     lakefs_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
