@@ -33,13 +33,12 @@ setup: ## create .venv from uv.lock; quick when there is nothing to do
 demo: setup ## run the main job on real images against a real lakeFS server (ARGS=--keep leaves it running)
 	@$(BIN)/syncd demo $(ARGS)
 
-test: setup check coverage ## all checks and tests; the first run builds lakeFS, which takes some minutes
-	@$(BIN)/syncd lakefs path
-	@scripts/test_tools.sh
+test: setup ## all checks and tests; the first run builds lakeFS, which takes some minutes
+	@scripts/while_preparing.sh $(MAKE) --no-print-directory check coverage
 ifndef ARGS
 	$(PYTEST) $(TIMED)
 endif
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(if $(ARGS),$(ARGS),$(TIMED:%=--ignore=%))
+	$(PYTEST) -n $(WORKERS) $(if $(ARGS),$(ARGS),$(TIMED:%=--ignore=%))
 
 check: setup ## style, types and import rules
 	$(BIN)/ruff check
@@ -61,7 +60,7 @@ torture: export SYNCD_CRASH_POINTS := all
 torture: setup ## kills, faults, storms and random histories, for hours (SCALE=0.1 takes a tenth, SEED=… repeats one)
 	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
-	$(PYTEST) --timeout=0 $(if $(ARGS),$(ARGS),tests/torture tests/crashes tests/faults)
+	$(PYTEST) --timeout=0 $(if $(ARGS),$(ARGS),tests/torture tests/crashes tests/faults tests/acceptance/test_snapshot_is_complete.py)
 	$(BIN)/python -m tests.torture.results $(FIGURES) > tests/RESULTS.md
 
 bench: setup ## how fast it is, beside lakectl local on the same server

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from typing import TYPE_CHECKING
 
 import lakefs
@@ -12,6 +10,7 @@ from lakefs.client import Client
 
 from tests.support.comparing import Reader
 from tests.support.daemon import Dataset, server_section
+from tests.support.figures import figures, rng, seed, times  # noqa: F401 - fixtures
 from tests.support.labels import CsvLabels, Labels, SqliteLabels
 
 if TYPE_CHECKING:
@@ -27,14 +26,6 @@ SHOWN_LOG_CHARACTERS = 6000
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than half a minute")
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    """Another course of events in each run; ``SYNCD_TEST_SEED`` repeats one."""
-    seed = int(os.environ.get("SYNCD_TEST_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"seed: SYNCD_TEST_SEED={seed}")  # noqa: T201 - shown when the test fails
-    return random.Random(seed)
 
 
 @pytest.fixture(params=[CsvLabels, SqliteLabels], ids=["csv", "sqlite"])

@@ -15,10 +15,11 @@ from tests.support.writers import NotAllowedError, Writer, assert_allowed
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.comparing import Reader
     from tests.support.daemon import Dataset
+    from tests.support.figures import Figures
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -62,11 +63,18 @@ def call_and_check(dataset: Dataset, reader: Reader, writers: list[Writer], *, b
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("writer_count", "calls"), [(2, 50), (3, 50), (4, 100)])
+@pytest.mark.parametrize(("writer_count", "in_ci"), [(2, 50), (3, 50), (4, 100)])
 def test_a_snapshot_holds_what_was_in_place_before_the_call(
-    dataset: Dataset, reader: Reader, rng: random.Random, writer_count: int, calls: int
+    dataset: Dataset,
+    reader: Reader,
+    rng: random.Random,
+    figures: Figures,
+    times: Callable[[int, int], int],
+    writer_count: int,
+    in_ci: int,
 ) -> None:
     """P1, P2: exactly, while two to four threads write."""
+    calls = times(in_ci, 10 * in_ci)
     dataset.start()
     certain = 0
     with writing(dataset, rng, writer_count) as writers:
@@ -76,6 +84,7 @@ def test_a_snapshot_holds_what_was_in_place_before_the_call(
 
     assert certain > calls * 10, "the check left nearly every path a choice: it proved nothing"
     assert_same(reader.objects(dataset.snapshot()["tag"]), folder(dataset.root))
+    figures(f"calls for a snapshot while {writer_count} write", calls, paths_without_choice=certain, wrong=0)
 
 
 def test_a_snapshot_is_as_complete_without_events(dataset: Dataset, reader: Reader, rng: random.Random) -> None:
