@@ -130,7 +130,7 @@ unset VIRTUAL_ENV UV_PYTHON
 quiet=--quiet
 [ -t 2 ] && quiet= # on a terminal the progress is shown
 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
-    "$uv" sync $quiet --frozen --all-extras --group dev --python "$python"
+    "$uv" sync $quiet --frozen --group dev --python "$python"
 ln -sf "$uv" .venv/bin/uv # syncd fetches a Go compiler with it if it has to build lakeFS
 printf '%s\n' "$wanted" >"$made_from"
 rm -f "$under_way"

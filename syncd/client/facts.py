@@ -70,6 +70,19 @@ class SnapshotFacts:
         place = self._settings.lakefs
         return describe(self._found, repository=place.repository, prefix=place.prefix)
 
+    def names(self) -> dict[str, Any]:
+        """Return what a pipeline passes on, JSON-able: all names, when it was made, and ``left_out``."""
+        return {
+            "tag": self.tag,
+            "commit_id": self.commit_id,
+            "uri": self.uri,
+            "s3_uri": self.s3_uri,
+            "digest": self.digest,
+            "created_at": self.created_at.isoformat(),
+            "repository": self._settings.lakefs.repository,
+            "left_out": [{"path": path, "reason": reason} for path, reason in self.left_out],
+        }
+
     def is_beside(self, other: SnapshotFacts) -> bool:
         """Return whether another one is of the same repository, on the same server."""
         return self._identity[:2] == other._identity[:2]

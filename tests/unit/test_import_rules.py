@@ -55,6 +55,9 @@ MAY_IMPORT = {
     "service": [*_OUTSIDE, *_WORK, "config", "embedded"],
     "web": [*_OUTSIDE, *_WORK],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
+    "datasets": ["client", "errors", "model", "snapshots", "store.base"],  # the last for the shape of an object
+    # parts for other programs, which nothing of syncd imports
+    "integrations": ["client", "datasets", "errors", "snapshots"],
     "__main__": ["cli"],
     "__init__": ["client", "errors"],  # the library's names, imported when they are used
     "demo": [*_WORDS, "config", "embedded", "service"],
@@ -63,6 +66,7 @@ MAY_IMPORT = {
 
 # Each library has one home, so that another one can take its place. "*" also stands for folders.
 HOMES = {
+    "airflow": ["integrations/airflow/*.py"],
     "aiobotocore": ["store/s3_*.py"],
     "aiohttp": ["store/s3_*.py", "store/lakefs_reader.py"],
     "botocore": ["store/s3_*.py", "demo/*.py"],
@@ -73,7 +77,7 @@ HOMES = {
     "urllib3": ["store/lakefs_*.py"],
     "numpy": ["demo/*.py"],
     "pathspec": ["sources/ignore.py"],
-    "PIL": ["demo/*.py"],
+    "PIL": ["datasets/decoding.py", "demo/*.py"],
     "platformdirs": ["config/*.py", "embedded/*.py", "cli/*.py"],
     "psycopg": ["sources/tables/dialect_postgres*.py", "sources/tables/listening.py"],
     # the client names the type of the tables it gives
@@ -83,9 +87,12 @@ HOMES = {
         "snapshots/table*.py",
         "snapshots/image_rows.py",
         "client/*.py",
+        "datasets/*.py",
         "demo/witness.py",
     ],
-    "pydantic": ["config/*.py", "store/lakefs_sdk.py"],  # the second to import the SDK faster
+    "prefect": ["integrations/prefect/*.py"],
+    # the second to import the SDK faster; a block of Prefect's is one of its models
+    "pydantic": ["config/*.py", "store/lakefs_sdk.py", "integrations/prefect/block.py"],
     "pydantic_core": ["config/*.py"],
     "pydantic_settings": ["config/*.py"],
     "pymysql": ["sources/tables/dialect_mysql*.py"],
@@ -113,6 +120,7 @@ HOMES = {
         "snapshots/in_use.py",
         *(f"{room}.py" for room in _WORK),
     ],
+    "torch": ["integrations/torch.py"],
     "typer": ["cli/*.py"],
     "watchdog": ["sources/watcher*.py"],
     "yaml": ["config/credentials.py"],
@@ -216,6 +224,12 @@ def test_files_are_short() -> None:
         ("store/base.py", "if TYPE_CHECKING:\n    from syncd.sources.base import Source"),
         ("store/base.py", "from . import translate"),
         ("store/base.py", "import requests"),
+        ("client/sync.py", "from syncd.integrations.airflow import SyncdSnapshotOperator"),
+        ("client/sync.py", "import airflow.sdk"),
+        ("client/sync.py", "from syncd.datasets import SnapshotDataset"),
+        ("datasets/dataset.py", "from syncd.service import control"),
+        ("datasets/dataset.py", "import torch"),
+        ("integrations/airflow/operators.py", "import prefect"),
         ("attic.py", "from syncd.model import Snapshot"),
     ],
 )
