@@ -18,7 +18,6 @@ from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_lease import LakeFSLease
 from syncd.store.lakefs_pins import LakeFSPins
 from syncd.store.lakefs_reader import LakeFSReader
-from syncd.store.s3_gateway import S3Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.store.base import LeaseStore, ObjectStore, VersionStore
     from syncd.store.pins import PinStore
+    from syncd.store.s3_gateway import S3Gateway
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +166,8 @@ def _running_embedded(settings: Settings) -> Access | None:
 
 def open_objects(settings: Settings, access: Access, reference: str) -> S3Gateway:
     """Return the objects of a branch, not yet entered."""
+    from syncd.store.s3_gateway import S3Gateway  # noqa: PLC0415 - what reads snapshots starts without an S3 client
+
     place = settings.lakefs
     return S3Gateway(
         endpoint=access.s3_endpoint,

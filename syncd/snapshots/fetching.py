@@ -11,6 +11,8 @@ from syncd.errors import PermanentStoreError, SyncdError
 from syncd.snapshots.patience import patiently
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncd.snapshots.manifest import Entry
     from syncd.snapshots.object_cache import ObjectCache
     from syncd.store.base import ObjectReader
@@ -36,8 +38,13 @@ class Fetcher:
     prefix: str
     cache: ObjectCache
 
-    async def fetch(self, entry: Entry) -> bytes:
+    async def fetch(self, entry: Entry, then: Callable[[bytes], None] = lambda _sha256: None) -> bytes:
         """Bring an object into the cache and return its SHA-256; what fails in passing is tried again.
+
+        Args:
+            entry: The object.
+            then: Called with the SHA-256 in a thread, once the object is in the cache: in the one that put it there, as
+                changing threads costs more than keeping a small object. It raises no ``OSError``.
 
         Raises:
             PermanentStoreError: It is not there, or not what the listing says.
@@ -46,11 +53,11 @@ class Fetcher:
         """
         fetch = self._fetch_small if entry.size_bytes <= SMALL_BYTES else self._fetch_large
         try:
-            return await patiently(lambda: fetch(entry))
+            return await patiently(lambda: fetch(entry, then))
         except OSError as error:
             raise self._unwritable(error) from error
 
-    async def _fetch_small(self, entry: Entry) -> bytes:
+    async def _fetch_small(self, entry: Entry, then: Callable[[bytes], None]) -> bytes:
         chunks: list[bytes] = []
 
         async def take(chunk: bytes) -> None:
@@ -60,10 +67,15 @@ class Fetcher:
         content = b"".join(chunks)
         sha256 = hashlib.sha256(content).digest()
         _require_same(entry, sha256, len(content))
-        await asyncio.to_thread(self.cache.keep, content, sha256)
+
+        def keep() -> None:
+            self.cache.keep(content, sha256)
+            then(sha256)
+
+        await asyncio.to_thread(keep)
         return sha256
 
-    async def _fetch_large(self, entry: Entry) -> bytes:
+    async def _fetch_large(self, entry: Entry, then: Callable[[bytes], None]) -> bytes:
         digest, size_bytes = hashlib.sha256(), 0
         with self.cache.incoming() as incoming:
 
@@ -79,6 +91,7 @@ class Fetcher:
             await self.objects.fetch(self.prefix + entry.path, take)
             _require_same(entry, digest.digest(), size_bytes)
             incoming.keep(digest.digest())
+        await asyncio.to_thread(then, digest.digest())
         return digest.digest()
 
     def _unwritable(self, error: OSError) -> CacheError:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -204,13 +205,12 @@ class Pull:
     ) -> None:
         while (entry := await missing.get()) is not None:
             try:
-                sha256 = await fetcher.fetch(entry)
+                await fetcher.fetch(entry, partial(self._place, building, entry, done.placing))
             except PermanentStoreError as error:
                 done.fault(entry, error)
                 if len(done.faults) >= MOST_FAULTS:
                     raise self._incomplete(done) from error
             else:
-                await asyncio.to_thread(self._place, building, entry, sha256, done.placing)
                 done.count(fetched=[entry])
                 self.progress(done)
 
@@ -220,12 +220,12 @@ class Pull:
         for entry in page:
             sha256 = entry.sha256
             if sha256 is not None and self.cache.has(sha256, entry.size_bytes) and self.cache.check(sha256):
-                self._place(building, entry, sha256, how)
+                self._place(building, entry, how, sha256)
             else:
                 missing.append(entry)
         return missing
 
-    def _place(self, building: Path, entry: Entry, sha256: bytes, how: Placing) -> None:
+    def _place(self, building: Path, entry: Entry, how: Placing, sha256: bytes) -> None:
         source, path = self.cache.path(sha256), f"{building}/{entry.path}"
         try:
             try:

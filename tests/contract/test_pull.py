@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.errors import PermanentStoreError, TransientStoreError, UsageError
+from syncd.errors import NeedsPersonStoreError, PermanentStoreError, StoreError, TransientStoreError, UsageError
 from syncd.snapshots import patience
 from syncd.snapshots import pull as pulling
 from syncd.snapshots.manifest import OWN_DIRECTORY
@@ -219,8 +219,13 @@ async def test_two_pulls_at_once(place: Place) -> None:
     assert place.holds() == CONTENTS
 
 
+@pytest.mark.parametrize(
+    "error",
+    [TransientStoreError("lakeFS went away"), NeedsPersonStoreError("lakeFS went away: it refuses the key")],
+    ids=["lakeFS is away", "the key has expired"],
+)
 async def test_a_pull_that_fails_leaves_the_folder_as_it_was_and_goes_on_where_it_ended(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch, error: StoreError
 ) -> None:
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
     first = await place.publish(**{"images/a.jpg": b"a"})
@@ -229,10 +234,10 @@ async def test_a_pull_that_fails_leaves_the_folder_as_it_was_and_goes_on_where_i
 
     def fail(_: str) -> None:
         if len(place.fetched) >= 40:
-            raise TransientStoreError("lakeFS went away")
+            raise error
 
     place.break_off = fail
-    with pytest.raises(TransientStoreError, match="went away"):
+    with pytest.raises(type(error), match="went away"):
         await place.pull(second)
     assert place.holds() == {"images/a.jpg": b"a"}
     assert place.litter == []
