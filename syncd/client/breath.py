@@ -6,9 +6,11 @@ The daemon holds its breath for as long as the connection stands; where none run
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
+from syncd.client.taking import take
 from syncd.journal import Journal, absence
 from syncd.service import control
 from syncd.service.engine import utc_now
@@ -16,10 +18,10 @@ from syncd.service.sources import make_sources
 from syncd.service.state_dir import held as state_dir_held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
+    from syncd.client.taking import TakeOptions
     from syncd.config import Settings
 
 _KEYS_AT_A_TIME = 500  # of up to 1,024 bytes each, in a request of up to a mebibyte
@@ -30,6 +32,9 @@ class Breath(Protocol):
 
     async def agree(self, keys: Sequence[str], *, patience: timedelta) -> int:
         """Agree to the deletion of images that were just removed, by key; return how many are gone indeed."""
+
+    async def snapshot(self, options: TakeOptions) -> Mapping[str, Any]:
+        """Take the snapshot that ends it: the next one there is, with all that was written. See ``taking.take``."""
 
 
 @asynccontextmanager
@@ -46,18 +51,19 @@ async def held_breath(settings: Settings, why: str) -> AsyncIterator[Breath]:
     """
     state_dir = settings.service.state_dir
     async with AsyncExitStack() as stack:
-        breath: Breath = _Daemon(state_dir)
+        breath: Breath = _Daemon(settings)
         try:
             await stack.enter_async_context(control.borrowed(state_dir, "pause", why=f"{why} by process {os.getpid()}"))
         except ConnectionError:
-            stack.enter_context(state_dir_held(state_dir))
-            breath = _NoDaemon(settings)
+            lock = stack.enter_context(ExitStack())
+            lock.enter_context(state_dir_held(state_dir))
+            breath = _NoDaemon(settings, lock)
         yield breath
 
 
 class _Daemon:
-    def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._state_dir = settings, settings.service.state_dir
 
     async def agree(self, keys: Sequence[str], *, patience: timedelta) -> int:
         agreed = 0
@@ -66,12 +72,15 @@ class _Daemon:
             agreed += (await control.call(self._state_dir, "agree", keys=some, timeout_s=timeout_s))["agreed"]
         return agreed
 
+    async def snapshot(self, options: TakeOptions) -> Mapping[str, Any]:
+        return await take(self._settings, replace(options, ends_pause=True))
+
 
 class _NoDaemon:
-    """The state directory is held by whoever made it."""
+    """The lock is that of the state directory."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, lock: ExitStack) -> None:
+        self._settings, self._lock = settings, lock
 
     async def agree(self, keys: Sequence[str], *, patience: timedelta) -> int:
         if not keys:
@@ -80,3 +89,7 @@ class _NoDaemon:
             images = make_sources(self._settings, journal, utc_now)[0]
             await images.scan_once(utc_now() + patience)
             return await journal.write(absence.agree, keys)
+
+    async def snapshot(self, options: TakeOptions) -> Mapping[str, Any]:
+        self._lock.close()  # nobody publishes by themselves where no daemon runs
+        return await take(self._settings, options)

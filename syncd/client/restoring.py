@@ -7,9 +7,9 @@ newer than anyone knew of, and stays.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncd.client.breath import held_breath
 from syncd.client.facts import SnapshotFacts
@@ -24,7 +24,7 @@ from syncd.store.base import ObjectInfo
 from syncd.store.pages import pages
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from syncd.client.session import Session
@@ -97,21 +97,22 @@ async def restore_into_source(session: Session, snapshot: SnapshotFacts, options
         RestoreError: A file cannot be written.
         SyncdError: A snapshot cannot be taken, or lakeFS does not answer or refuses.
     """
-    settings = session.settings
+    settings = session.reader.settings
     areas = await areas_of(options.paths, snapshot._found, session.versions, settings.lakefs.prefix)  # noqa: SLF001 - as above
-    before = await _taken(session, f"before {snapshot.name} is restored", options)
+    asked = TakeOptions(reason=f"before {snapshot.name} is restored", timeout=options.timeout)
+    before = await _found(session, await take(settings, asked))
     told = IntoSource(done=Restored(), before=before.name)
     async with held_breath(settings, f"{snapshot.name} is being restored into the source") as breath:
         steps = _into_source(session, before, snapshot, areas, options, told)
         await _carry_out(session, snapshot, steps, options, told.done)
         removed = [IMAGES + path for path in told.done.removed_paths]
         await breath.agree(removed, patience=timedelta(seconds=options.timeout))
-    told.after = (await _taken(session, f"{snapshot.name} was restored", options)).name
+        answer = await breath.snapshot(replace(asked, reason=f"{snapshot.name} was restored"))
+    told.after = (await _found(session, answer)).name
     return told
 
 
-async def _taken(session: Session, reason: str, options: RestoreOptions) -> SnapshotFacts:
-    answer = await take(session.reader.settings, TakeOptions(reason=reason, timeout=options.timeout))
+async def _found(session: Session, answer: Mapping[str, Any]) -> SnapshotFacts:
     return SnapshotFacts(session.settings, await session.find(answer["tag"], None))
 
 

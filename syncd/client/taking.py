@@ -25,11 +25,13 @@ class TakeOptions:
         reason: Goes into the commit of what is made for it.
         timeout: Seconds that files still changing are waited for, and a failing lakeFS.
         allow_held: Make it without deletions that are held, rather than fail.
+        ends_pause: By who keeps the daemon from publishing: their snapshot is the next one.
     """
 
     reason: str = ""
     timeout: float = 60.0
     allow_held: bool = False
+    ends_pause: bool = False
 
 
 async def take(settings: Settings, options: TakeOptions) -> Mapping[str, Any]:
@@ -48,6 +50,7 @@ async def take(settings: Settings, options: TakeOptions) -> Mapping[str, Any]:
             timeout_s=options.timeout,
             allow_held=options.allow_held,
             reason=options.reason,
+            ends_pause=options.ends_pause,
         )
     except ConnectionError as error:
         if os.fspath(settings.source.root) == os.devnull:

@@ -15,8 +15,8 @@ from platformdirs import user_cache_path
 
 from syncd.embedded import build
 from syncd.embedded.progress import Progress, TerminalProgress
-from syncd.embedded.threads import in_thread_to_its_end
 from syncd.errors import EmbeddedServerError
+from syncd.threads import in_thread_to_its_end
 
 Target = Literal["lakefs", "lakectl"]
 

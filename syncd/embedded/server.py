@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from syncd.embedded.process import ServerProcess
-from syncd.embedded.threads import in_thread_to_its_end
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     from pathlib import Path

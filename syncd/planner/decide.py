@@ -99,11 +99,16 @@ class _Situation:
         """Nothing is committed while it is unknown what a key on the branch holds, or while something is half there."""
         wanted = self._wanted(due) if self.facts.uncommitted else None
         wait = closure.images_wait(self.due, self.facts, self.now)
-        if not (wanted or wait) or self.facts.uncertain or self.facts.tables_under_way or self.facts.paused:
+        if not (wanted or wait) or self.facts.uncertain or self.facts.tables_under_way or self._paused:
             return None
         if closure.check_needed(self.facts, self.policies, self.now, more_to_stage=self.batch is not None):
             return CheckClosure(staged_at=self.facts.staged_at, reason="rows and images are compared before a snapshot")
         return None if self._unpaired else wanted
+
+    @property
+    def _paused(self) -> bool:
+        """Whether nothing may be published, before all is there of what someone writes into the source."""
+        return bool(self.facts.paused) and not any(one.ends_pause and self._staged_for(one) for one in self._served())
 
     def _wanted(self, due: commit_policy.Due | None) -> Publish | None:
         if any(self._staged_for(request) for request in self._served()):

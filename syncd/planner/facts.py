@@ -33,6 +33,7 @@ class RequestFacts:
     revision: int  # every observation up to this one must be in the snapshot
     allow_held: bool  # publish without what is held, rather than end with the reason
     expired: bool = False  # its time has run out: what is still changing is left out
+    ends_pause: bool = False  # by who keeps everything else from being published: its snapshot is the next one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,13 @@ class SnapshotRequests:
         self._open: dict[int, _Request] = {}
 
     async def snapshot(
-        self, *, patience: timedelta, allow_held: bool, once: bool = False, reason: str = ""
+        self,
+        *,
+        patience: timedelta,
+        allow_held: bool,
+        once: bool = False,
+        reason: str = "",
+        ends_pause: bool = False,
     ) -> SnapshotAnswer:
         """Wait until everything in place before this call is in a published snapshot.
 
@@ -74,6 +80,7 @@ class SnapshotRequests:
             allow_held: Publish without held deletions, rather than answer that they are held.
             once: The sources are not running: list each of them once.
             reason: The caller's, for the commit.
+            ends_pause: Others wait for this one's snapshot: it is published although nothing else is.
 
         Raises:
             SourceUnavailableError: A source cannot be read.
@@ -82,7 +89,9 @@ class SnapshotRequests:
         deadline_s = self._monotonic() + patience.total_seconds()
         left_out = await self._barrier(self._clock() + patience, once=once)
         standing = await self._journal.standing(count_up_to=1)
-        facts = RequestFacts(id=next(self._ids), revision=standing.revision, allow_held=allow_held)
+        facts = RequestFacts(
+            id=next(self._ids), revision=standing.revision, allow_held=allow_held, ends_pause=ends_pause
+        )
         request = _Request(facts, asyncio.get_running_loop().create_future(), deadline_s, reason, left_out)
         self._open[facts.id] = request
         self._wake.set()

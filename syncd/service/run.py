@@ -127,6 +127,7 @@ def _snapshot_handler(engine: Engine) -> Any:
             patience=timedelta(seconds=float(request["timeout_s"])),
             allow_held=bool(request["allow_held"]),
             reason=str(request.get("reason", "")),
+            ends_pause=bool(request.get("ends_pause")),
         )
         return answer_json(answer)
 

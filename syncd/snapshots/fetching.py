@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import PermanentStoreError, SyncdError
 from syncd.snapshots.patience import patiently
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class Fetcher:
             self.cache.keep(content, sha256)
             then(sha256)
 
-        await asyncio.to_thread(keep)
+        await in_thread_to_its_end(keep)
         return sha256
 
     async def _fetch_large(self, entry: Entry, then: Callable[[bytes], None]) -> bytes:

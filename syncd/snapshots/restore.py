@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd.errors import SyncdError, first_alone
 from syncd.snapshots import putting
 from syncd.snapshots.fetching import Fetcher
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -103,7 +105,7 @@ class Restorer:
         while (step := await queue.get()) is not None:
             try:
                 if step.entry is None:
-                    await asyncio.to_thread(self._remove, step)
+                    await in_thread_to_its_end(partial(self._remove, step))
                 else:
                     await self._put(step, step.entry, fetcher)
             except putting.InTheWayError as error:
@@ -121,7 +123,7 @@ class Restorer:
         if sha256 is None or not await asyncio.to_thread(self._cached, sha256, entry.size_bytes):
             sha256 = await fetcher.fetch(entry)
         cached = self.cache.path(sha256)
-        await asyncio.to_thread(putting.put, cached, step.folder, step.path, expected=step.expected)
+        await in_thread_to_its_end(partial(putting.put, cached, step.folder, step.path, expected=step.expected))
         self.done.size_bytes += entry.size_bytes
         if step.expected is None:
             self.done.written += 1

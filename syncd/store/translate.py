@@ -161,7 +161,8 @@ def _build(rule: Rule, answer: Answer, doing: str, place: Place) -> StoreError:
 
 _NOT_LAKEFS = Rule(
     NeedsPersonStoreError,
-    "The answer is not one that lakeFS gives: the address belongs to another server, to a proxy, or has a path in it",
+    "The answer is not one that lakeFS gives: the address belongs to another server or to a proxy, has a path in it, or"
+    " says http:// where https:// is spoken",
     "set lakefs.endpoint to the server's own address, without /api/v1; curl {address}/_health answers 'alive!'",
 )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
-_WORDS = ["model", "errors", "keys", "names"]
+_WORDS = ["model", "errors", "keys", "names", "threads"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
 _WORK = [
     *["bodies", "batch_run", "uploader", "commit_text", "committer", "gate", "ownership", "retention", "status"],
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "errors": [],
     "keys": ["model"],
     "names": ["model"],
+    "threads": [],
     "planner": ["model", "names"],
     "fingerprint": ["model", "errors"],
     # the three sides of the outside world know nothing of each other
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "snapshots": _OUTSIDE,
     # two rooms to the side: the settings' own checks, and the server for people who have none
     "config": ["errors", "names", "planner.tag_name"],
-    "embedded": ["errors"],
+    "embedded": ["errors", "threads"],
     # those who put it all together; only here settings are read
     "service": [*_OUTSIDE, *_WORK, "config", "embedded"],
     "web": [*_OUTSIDE, *_WORK],

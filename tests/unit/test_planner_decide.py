@@ -397,3 +397,19 @@ def test_a_call_waits_for_the_end_of_a_pause_and_is_told_of_it_when_its_time_run
     assert answer == Answer(request_id=1, held="snap-1 is being restored", reason="its time has run out")
     in_step = decide(facts(paused="snap-1 is being restored", requests=(call,)), policies(), NOW)
     assert [(a.request_id, a.held) for a in in_step.actions] == [(1, "")], "the newest snapshot holds all of it"
+
+
+def test_a_pause_ends_with_the_snapshot_of_who_made_it_and_of_nobody_else():
+    """All of it is observed by then; a part of it on the branch is no snapshot."""
+    known = {
+        "paused": "snap-1 is being restored",
+        "uncommitted": 3,
+        "waiting_since": ago(3600),
+        "last_change_at": ago(99),
+    }
+    other = RequestFacts(id=1, revision=5, allow_held=False)
+    its = RequestFacts(id=2, revision=9, allow_held=False, ends_pause=True)
+    half = decide(facts(**known, requests=(other, its), due_puts=(put(revision=8),)), policies(), NOW)
+    assert [type(action) for action in half.actions] == [Stage]
+    whole = decide(facts(**known, requests=(other, its), due_puts=(put(revision=10),)), policies(), NOW)
+    assert [type(action) for action in whole.actions] == [Publish]
