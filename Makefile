@@ -4,8 +4,8 @@
 .NOTPARALLEL:
 .PHONY: help setup demo test check coverage torture bench clean
 
-# two servers and the daemons under test at a time: more only helps where there are more cores than two
-WORKERS ?= 2
+# each has a server and daemons of its own, and waits for them a third of the time: three keep two cores busy
+WORKERS ?= 3
 # such as ARGS=--keep for demo, ARGS="-k planner" for test
 
 # uv brings certificates of its own; where the system has some, a company's may be among them (two names: uv changed it)
@@ -38,7 +38,7 @@ test: setup ## all checks and tests; the first run builds lakeFS, which takes so
 ifndef ARGS
 	$(PYTEST) $(TIMED)
 endif
-	$(PYTEST) -n $(WORKERS) $(if $(ARGS),$(ARGS),$(TIMED:%=--ignore=%))
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(if $(ARGS),$(ARGS),$(TIMED:%=--ignore=%))
 
 check: setup ## style, types and import rules
 	$(BIN)/ruff check
