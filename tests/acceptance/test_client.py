@@ -267,8 +267,11 @@ def test_without_a_daemon_it_makes_one_pass_itself(dataset: Dataset) -> None:
         assert second.metadata["syncd.reason"] == "once more"
 
 
-def test_without_a_daemon_and_a_server_it_starts_one(tmp_path: Path) -> None:
+def test_without_a_daemon_and_a_server_it_starts_one(
+    tmp_path: Path, lakefs_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The default: whoever asks runs the embedded server, and the pass goes to that one."""
+    monkeypatch.setenv("SYNCD_LAKEFS_BINARY", str(lakefs_binary))  # the home is empty, and building takes minutes
     dataset = Dataset(tmp_path / "data")
     (dataset.root / "a.png").write_bytes(b"a")
     with syncd.connect(dataset.config) as here:
