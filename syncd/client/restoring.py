@@ -18,23 +18,24 @@ from syncd.keys import is_folder_marker
 from syncd.model import IMAGES, TABLES
 from syncd.snapshots import manifest, putting
 from syncd.snapshots.object_cache import ObjectCache
-from syncd.snapshots.restore import Restored, RestoreError, Restorer, Step
+from syncd.snapshots.restore import Put, Removal, Restored, RestoreError, Restorer, Step
 from syncd.snapshots.selection import areas_of, belongs
 from syncd.store.base import ObjectInfo
 from syncd.store.pages import pages
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from syncd.client.session import Session
     from syncd.config import Settings
     from syncd.snapshots.manifest import Entry
-    from syncd.store.base import Difference
+    from syncd.store.base import Difference, ObjectReader
 
 _PAGE = 500
 _NOT_REPLACED = "it is not as in the snapshot; --overwrite replaces it"
 _NOT_REMOVED = "the snapshot does not hold it; --delete removes it"
+_NOT_KNOWN = "syncd did not put it into lakeFS, and cannot tell what there should be"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ async def _found(session: Session, answer: Mapping[str, Any]) -> SnapshotFacts:
 
 
 async def _carry_out(
-    session: Session, snapshot: SnapshotFacts, steps: AsyncIterator[Step], options: RestoreOptions, done: Restored
+    session: Session, snapshot: SnapshotFacts, steps: AsyncGenerator[Step], options: RestoreOptions, done: Restored
 ) -> None:
     settings = session.settings
     with ObjectCache(settings.pull.cache_dir, settings.pull.cache_bytes) as cache:
@@ -138,11 +139,11 @@ async def _into_folder(
     areas: Sequence[str],
     options: RestoreOptions,
     done: Restored,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step]:
     """Yield what is missing in a folder or differs there; reads what is there."""
     prefix = session.settings.lakefs.prefix
 
-    def look(entries: Sequence[Entry]) -> list[Step]:
+    def look(entries: Sequence[Entry]) -> list[Put]:
         found = []
         for entry in entries:
             try:
@@ -151,7 +152,7 @@ async def _into_folder(
                 done.leave(entry.path, str(error))
                 continue
             if there is None or (options.overwrite and there != entry.sha256):
-                found.append(Step(entry=entry, folder=folder, path=entry.path, expected=there))
+                found.append(Put(entry=entry, folder=folder, path=entry.path, expected=there))
             elif there == entry.sha256:
                 done.same += 1
             else:
@@ -172,7 +173,7 @@ async def _into_source(
     areas: Sequence[str],
     options: RestoreOptions,
     told: IntoSource,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step]:
     """Yield what makes the source from what it was just before into the snapshot; costs what differs."""
     prefix, done = session.settings.lakefs.prefix, told.done
     places, had = _Places(session.settings), await session.objects(before.commit_id)
@@ -188,17 +189,25 @@ async def _into_source(
                 done.leave(place[1], _NOT_REMOVED)
             elif one.kind == "changed" and not options.overwrite:
                 done.leave(place[1], _NOT_REPLACED)
+            elif one.kind == "added":
+                yield Put(entry=_entry(one, prefix), folder=place[0], path=place[1], expected=None)
+            elif (expected := await _digest_before(one, had)) is None:
+                done.leave(place[1], _NOT_KNOWN)
+            elif one.kind == "removed":
+                yield Removal(folder=place[0], path=place[1], expected=expected)
             else:
-                expected = one.sha256 if one.kind == "removed" else None
-                if one.kind == "changed":
-                    info = await had.head(one.key)
-                    expected = info.sha256 if info else None
-                yield Step(entry=_entry(one, prefix), folder=place[0], path=place[1], expected=expected)
+                yield Put(entry=_entry(one, prefix), folder=place[0], path=place[1], expected=expected)
 
 
-def _entry(one: Difference, prefix: str) -> Entry | None:
-    if one.kind == "removed":
-        return None
+async def _digest_before(one: Difference, had: ObjectReader) -> bytes | None:
+    """Return the SHA-256 of what was removed or changed; None: syncd did not write it."""
+    if one.kind == "removed" and one.sha256 is not None:
+        return one.sha256
+    info = await had.head(one.key)
+    return None if info is None else info.sha256
+
+
+def _entry(one: Difference, prefix: str) -> Entry:
     info = ObjectInfo(key=one.key, size_bytes=one.size_bytes or 0, etag="", sha256=one.sha256)
     return manifest.entry_of(info, prefix)
 

@@ -63,6 +63,7 @@ def put(cached: str, folder: Path, path: str, *, expected: bytes | None) -> None
         OSError: It cannot be written.
     """
     target = folder / path
+    _require_inside(target.parent)  # before: nothing is made behind a link either
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -79,8 +80,8 @@ def put(cached: str, folder: Path, path: str, *, expected: bytes | None) -> None
         Path(temporary).replace(target)
 
 
-def remove(folder: Path, path: str, *, expected: bytes) -> None:
-    """Remove a file below a folder, and the directories that are empty then.
+def remove(folder: Path, path: str, *, expected: bytes) -> bool:
+    """Remove a file below a folder, and the directories that are empty then; return whether it was there.
 
     Raises:
         InTheWayError: It is not what was expected.
@@ -90,17 +91,18 @@ def remove(folder: Path, path: str, *, expected: bytes) -> None:
     _require_inside(target.parent)
     found = digest_of(target)
     if found is None:
-        return
+        return False
     if found != expected:
         raise InTheWayError(CHANGED)
     target.unlink()
     for parent in target.parents:
         if parent == folder:
-            return
+            break
         try:
             parent.rmdir()
         except OSError:
-            return  # others are in it
+            break  # others are in it
+    return True
 
 
 def _require_inside(directory: Path) -> None:

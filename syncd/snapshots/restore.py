@@ -18,7 +18,7 @@ from syncd.snapshots.fetching import Fetcher
 from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from syncd.snapshots.manifest import Entry
@@ -34,13 +34,25 @@ class RestoreError(SyncdError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One file to put back or to remove."""
+class Put:
+    """One file to put back."""
 
-    entry: Entry | None  # of the snapshot; None: it is removed
+    entry: Entry  # of the snapshot
     folder: Path  # with links resolved
     path: str  # below the folder
     expected: bytes | None  # SHA-256 of what is there now; None: nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """One file to remove."""
+
+    folder: Path  # with links resolved
+    path: str  # below the folder
+    expected: bytes  # SHA-256 of what is there now
+
+
+Step = Put | Removal
 
 
 @dataclass(slots=True)
@@ -81,7 +93,7 @@ class Restorer:
     done: Restored
     progress: Callable[[Restored], None] = lambda _: None
 
-    async def carry_out(self, steps: AsyncIterator[Step]) -> None:
+    async def carry_out(self, steps: AsyncGenerator[Step]) -> None:
         """Do all steps.
 
         Raises:
@@ -95,7 +107,7 @@ class Restorer:
             async with asyncio.TaskGroup() as group:
                 for _ in range(WORKERS):
                     group.create_task(self._work(queue, fetcher))
-                async with aclosing(steps) as given:  # type: ignore[type-var]
+                async with aclosing(steps) as given:
                     async for step in given:
                         await queue.put(step)
                 for _ in range(WORKERS):
@@ -104,10 +116,10 @@ class Restorer:
     async def _work(self, queue: asyncio.Queue[Step | None], fetcher: Fetcher) -> None:
         while (step := await queue.get()) is not None:
             try:
-                if step.entry is None:
+                if isinstance(step, Removal):
                     await in_thread_to_its_end(partial(self._remove, step))
                 else:
-                    await self._put(step, step.entry, fetcher)
+                    await self._put(step, fetcher)
             except putting.InTheWayError as error:
                 self.done.leave(step.path, str(error))
             except OSError as error:
@@ -118,8 +130,8 @@ class Restorer:
                 ) from error
             self.progress(self.done)
 
-    async def _put(self, step: Step, entry: Entry, fetcher: Fetcher) -> None:
-        sha256 = entry.sha256
+    async def _put(self, step: Put, fetcher: Fetcher) -> None:
+        entry, sha256 = step.entry, step.entry.sha256
         if sha256 is None or not await asyncio.to_thread(self._cached, sha256, entry.size_bytes):
             sha256 = await fetcher.fetch(entry)
         cached = self.cache.path(sha256)
@@ -133,9 +145,7 @@ class Restorer:
     def _cached(self, sha256: bytes, size_bytes: int) -> bool:
         return self.cache.has(sha256, size_bytes) and self.cache.check(sha256)
 
-    def _remove(self, step: Step) -> None:
-        if step.expected is None:
-            raise AssertionError("what is removed is known")
-        putting.remove(step.folder, step.path, expected=step.expected)
-        self.done.removed += 1
-        self.done.removed_paths.append(step.path)
+    def _remove(self, step: Removal) -> None:
+        if putting.remove(step.folder, step.path, expected=step.expected):
+            self.done.removed += 1
+            self.done.removed_paths.append(step.path)

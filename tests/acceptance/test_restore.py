@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import lakefs
 import pytest
 
 from syncd.errors import EXIT_FAILED, EXIT_HELD, EXIT_USAGE
@@ -175,6 +176,26 @@ def test_while_the_daemon_holds_its_breath_it_says_so_and_a_call_waits(published
         assert "images/new.png" in reader.objects((await calling)["tag"])
 
     asyncio.run(paused())
+
+
+def test_what_others_put_into_lakefs_is_left_alone(
+    published: Dataset, reader: Reader, versions: lakefs.Repository
+) -> None:
+    """It carries no digest: what lies in the folder in its place could be newer."""
+    first = published.json_of("sync")["tag"]
+    (published.root / "0/04.png").write_bytes(b"mine")
+    versions.branch("main").object("images/0/foreign.png").upload(data=b"foreign", content_type="image/png")
+    versions.branch("main").commit(message="by hand")
+    (published.root / "0/foreign.png").write_bytes(b"foreign")
+    published.configure(source={"exclude": ["foreign.png"]})
+    second = published.json_of("sync")["tag"]
+    assert reader.objects(second)["images/0/foreign.png"] == b"foreign"
+    told = published.json_of("restore", first, "--into-source", "--overwrite", "--delete", exit_code=EXIT_FAILED)
+    assert (told["replaced"], told["removed"], told["left_count"]) == (1, 0, 1)
+    (left,) = told["left"]
+    assert left["path"] == "0/foreign.png"
+    assert "cannot tell what there should be" in left["reason"]
+    assert (published.root / "0/foreign.png").read_bytes() == b"foreign"
 
 
 def test_what_cannot_be(published: Dataset, tmp_path: Path) -> None:

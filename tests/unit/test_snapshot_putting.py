@@ -67,7 +67,7 @@ def test_links_and_directories_are_no_files(cached, root, tmp_path):
     (root / "directory").mkdir()
     (root / "broken").symlink_to("nowhere")
     os.mkfifo(root / "fifo")
-    for path in ("link/1.png", "file/1.png", "directory", "broken", "link", "fifo"):
+    for path in ("link/1.png", "link/below/1.png", "file/1.png", "directory", "broken", "link", "fifo"):
         for expected in (None, sha256(b"there")):
             with pytest.raises(InTheWayError):
                 putting.put(cached, root, path, expected=expected)
@@ -94,11 +94,11 @@ def test_what_is_removed_takes_empty_directories_along(root):
     (root / "a/b").mkdir(parents=True)
     (root / "a/b/1.png").write_bytes(b"there")
     (root / "a/2.png").write_bytes(b"other")
-    putting.remove(root, "a/b/1.png", expected=sha256(b"there"))
+    assert putting.remove(root, "a/b/1.png", expected=sha256(b"there"))
     assert sorted(path.name for path in (root / "a").iterdir()) == ["2.png"]
     with pytest.raises(InTheWayError):
         putting.remove(root, "a/2.png", expected=sha256(b"there"))
-    putting.remove(root, "a/2.png", expected=sha256(b"other"))
+    assert putting.remove(root, "a/2.png", expected=sha256(b"other"))
     assert root.is_dir()
     assert list(root.iterdir()) == []
-    putting.remove(root, "a/2.png", expected=sha256(b"other"))
+    assert not putting.remove(root, "a/2.png", expected=sha256(b"other")), "it was gone already"
