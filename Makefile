@@ -52,6 +52,10 @@ coverage: setup ## every branch of the planner is tested
 	$(BIN)/coverage report --fail-under=100
 
 FIGURES := .cache/torture.jsonl
+# the longest first; those of load measure time and memory, and have the machine for themselves
+LOAD := tests/torture/test_load.py
+LONGEST := tests/torture/test_machine.py tests/torture/test_random.py tests/acceptance/test_snapshot_is_complete.py
+LONG := $(LONGEST) $(filter-out $(LONGEST) $(LOAD),$(wildcard tests/torture/test_*.py)) tests/crashes tests/faults
 
 torture: export SYNCD_TORTURE := $(or $(SCALE),1)
 torture: export SYNCD_TEST_SEED := $(SEED)
@@ -60,7 +64,10 @@ torture: export SYNCD_CRASH_POINTS := all
 torture: setup ## kills, faults, storms and random histories, for hours (SCALE=0.1 takes a tenth, SEED=… repeats one)
 	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
-	$(PYTEST) --timeout=0 $(if $(ARGS),$(ARGS),tests/torture tests/crashes tests/faults tests/acceptance/test_snapshot_is_complete.py)
+	$(PYTEST) --timeout=0 -n $(WORKERS) --dist load --maxschedchunk 1 $(if $(ARGS),$(ARGS),$(LONG))
+ifndef ARGS
+	$(PYTEST) --timeout=0 $(LOAD)
+endif
 	$(BIN)/python -m tests.torture.results $(FIGURES) > tests/RESULTS.md
 
 bench: setup ## how fast it is, beside lakectl local on the same server

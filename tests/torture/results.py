@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +34,16 @@ def machine() -> list[tuple[str, str]]:
         ("Python", platform.python_version()),
         ("SQLite", sqlite3.sqlite_version),
         ("lakeFS", version_of(find_or_build("lakefs")) or "not known"),
-        ("syncd", syncd.__version__),
+        ("syncd", f"{syncd.__version__}, {_commit()}"),
     ]
+
+
+def _commit() -> str:
+    """Return which code it was; the page itself is written afterwards, and does not count as a change."""
+    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(
+        described, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def page(lines: list[dict[str, Any]]) -> str:
