@@ -64,9 +64,9 @@ torture: export SYNCD_CRASH_POINTS := all
 torture: setup ## kills, faults, storms and random histories, for hours (SCALE=0.1 takes a tenth, SEED=… repeats one)
 	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
-	$(PYTEST) --timeout=0 -n $(WORKERS) --dist load --maxschedchunk 1 $(if $(ARGS),$(ARGS),$(LONG))
+	$(PYTEST) --instafail --timeout=0 -n $(WORKERS) --dist load --maxschedchunk 1 $(if $(ARGS),$(ARGS),$(LONG))
 ifndef ARGS
-	$(PYTEST) --timeout=0 $(LOAD)
+	$(PYTEST) --instafail --timeout=0 $(LOAD)
 endif
 	$(BIN)/python -m tests.torture.results $(FIGURES) > tests/RESULTS.md
 
