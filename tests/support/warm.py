@@ -65,10 +65,17 @@ class Process:
         self.send_signal(signal.SIGTERM)
 
     def _wait(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
+        if self.returncode is None and _readable(self._status, timeout):
             self.returncode = os.waitstatus_to_exitcode(_INT.unpack(os.read(self._status, _INT.size))[0])
             os.close(self._status)
         return self.returncode
+
+
+def _readable(descriptor: int, timeout_s: float | None) -> bool:
+    """Wait; by ``poll``, as long runs have more descriptors than ``select`` can count."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(None if timeout_s is None else timeout_s * 1000))
 
 
 def start(
