@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 
 
 def bring_up_to_date(

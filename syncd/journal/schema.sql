@@ -1,4 +1,4 @@
--- The journal, version 3. Times are Unix seconds (UTC), hashes raw bytes.
+-- The journal, version 4. Times are Unix seconds (UTC), hashes raw bytes.
 -- A SHA-256 is NULL where there is no content, and x'' where it is not known: x'' equals no content,
 -- so that whatever was interrupted in the middle is due again by itself.
 
@@ -101,7 +101,9 @@ CREATE TABLE entry (
     CHECK (seen_sha256 IS NULL OR NOT (agreed OR kept))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX entry_due_put ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NOT NULL;
-CREATE INDEX entry_due_delete ON entry (unstaged_since) WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NULL;
+-- By who has a say in it: an image may go by the word of a table or of a person, or has yet to be asked about.
+CREATE INDEX entry_due_delete ON entry (withheld, agreed, unstaged_since)
+WHERE unstaged_since IS NOT NULL AND wanted_sha256 IS NULL;
 CREATE INDEX entry_waiting ON entry (waiting_since) WHERE waiting_since IS NOT NULL;
 CREATE INDEX entry_uncommitted ON entry (directory, name) WHERE staged_sha256 IS NOT committed_sha256;
 CREATE INDEX entry_uncertain ON entry (directory, name) WHERE staged_sha256 = x'';

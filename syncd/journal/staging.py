@@ -44,7 +44,16 @@ ORDER BY unstaged_since LIMIT ?
 _OF_TABLES = "directory >= 'tables/' AND directory < 'tables0'"
 _DUE_TABLE_PUTS = _DUE.format(of="INDEXED BY entry_unstaged_table", kind=f"IS NOT NULL AND {_OF_TABLES}")
 _DUE_OTHER_PUTS = _DUE.format(of="INDEXED BY entry_due_put", kind=f"IS NOT NULL AND NOT ({_OF_TABLES})")
-_DUE_DELETES = _DUE.format(of="INDEXED BY entry_due_delete", kind="IS NULL")
+_DUE_TABLE_DELETES = _DUE.format(of="INDEXED BY entry_unstaged_table", kind=f"IS NULL AND {_OF_TABLES}")
+_DUE_OTHER_DELETES = [
+    _DUE.format(of="INDEXED BY entry_due_delete", kind=f"IS NULL AND NOT ({_OF_TABLES}) AND {granted}")
+    for granted in (
+        "withheld = 1 AND agreed = 0",
+        "withheld = 0 AND agreed = 1",
+        "withheld = 0 AND agreed = 2",
+        "withheld = 0 AND agreed = 0",
+    )
+]
 
 _MARK = """
 UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = :batch,
@@ -75,16 +84,18 @@ DELETE FROM entry WHERE directory = :directory AND name = :name
 def due(
     connection: sqlite3.Connection, now: datetime, limit: int
 ) -> tuple[tuple[PendingChange, ...], tuple[PendingChange, ...]]:
-    """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``.
+    """Return puts and deletes that may be staged now, of each kind the oldest, at most ``limit``.
 
-    Puts of tables come before those of images: they are few, and what a million images wait for.
+    Those of tables come before those of images: they are few, and what a million images wait for. Deletes that wait
+    for a person, or for a table to be read again, hide none that need not: of each kind there are ``limit``.
     """
 
     def found(query: str, most: int) -> tuple[PendingChange, ...]:
         return tuple(_change(row) for row in connection.execute(query, (to_seconds(now), most)))
 
     tables = found(_DUE_TABLE_PUTS, limit)
-    return (*tables, *found(_DUE_OTHER_PUTS, limit - len(tables))), found(_DUE_DELETES, limit)
+    puts = (*tables, *found(_DUE_OTHER_PUTS, limit - len(tables)))
+    return puts, tuple(change for query in (_DUE_TABLE_DELETES, *_DUE_OTHER_DELETES) for change in found(query, limit))
 
 
 def _change(

@@ -114,6 +114,12 @@ class GuardMachine(RuleBasedStateMachine):
         self.it_is_seen(turns=TURNS, span=700.0)
         assert self.world.tree("main").keys() == self.world.files.keys() | self.kept
 
+    @rule()
+    def what_was_agreed_on_goes(self) -> None:
+        """Whatever else waits for an answer."""
+        self.it_is_seen(turns=TURNS, span=700.0)
+        assert not self.agreed & self.world.tree("main").keys()
+
     @invariant()
     def no_more_goes_unasked_than_the_limit(self) -> None:
         commits = [commit for commit in reversed(list(self.world.repository.log("main"))) if commit.parents]
