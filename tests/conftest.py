@@ -15,12 +15,25 @@ from lakefs.client import Client
 
 from syncd.embedded.binary import find_or_build
 from syncd.embedded.process import ServerProcess
+from tests.support.daemon import DATASETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
+
+SHOWN_LOG_CHARACTERS = 12_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the daemons had said by then."""
+    report = yield
+    if report.failed:
+        daemons = [daemon for dataset in item.stash.get(DATASETS, []) for daemon in dataset.daemons]
+        report.sections += [(str(daemon.log_path), daemon.log()[-SHOWN_LOG_CHARACTERS:]) for daemon in daemons]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.errors import first_alone
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 class SessionEndedError(Exception):
     """The root was lost, or replaced, while a barrier waited."""
+
+
+@dataclass(slots=True)
+class _WaitsFor:
+    """What a barrier waits for, for whom it keeps waiting."""
+
+    what: str = "nothing tells whether its events have all come"
 
 
 class Session:
@@ -72,15 +80,16 @@ class Session:
         """
         unreadable: dict[str, str] = {}
         outstanding: set[str] | None = None
+        waits_for = _WaitsFor()
         self._work.newcomers.append(unreadable)
         try:
             async with asyncio.timeout((deadline - self._work.clock()).total_seconds()):
-                await self._see_everything(called_at_s)
+                await self._see_everything(called_at_s, waits_for)
                 outstanding = waited_for = self._work.pending.outstanding()
                 await self._until(lambda: not waited_for)
         except TimeoutError:
             if outstanding is None:
-                unreadable["."] = "the folder could not be listed completely in time"
+                unreadable["."] = f"the folder could not be listed completely in time: {waits_for.what}"
         finally:
             self._work.newcomers = [known for known in self._work.newcomers if known is not unreadable]
             if outstanding is not None:
@@ -89,7 +98,7 @@ class Session:
             unreadable.setdefault(shown(path), self._work.pending.why(path))
         return [LeftOut(path=path, reason=reason) for path, reason in sorted(unreadable.items())]
 
-    async def _see_everything(self, called_at_s: float) -> None:
+    async def _see_everything(self, called_at_s: float, waits_for: _WaitsFor) -> None:
         """Return once every file changed before the call is pending or recorded, every absence recorded (P1).
 
         With events: the watcher's cookie, made now, comes out of the one queue after the events of all that
@@ -104,6 +113,7 @@ class Session:
         watcher, looking = self._work.looker.watcher, self.looking
         if watcher is not None and await self._cookie(watcher):
             number = looking.ask_round()
+            waits_for.what = "what changed just before the call has not all been looked at"
             await self._until(lambda: looking.done >= number)
             listing = looking.scans.asked
         else:
@@ -112,6 +122,7 @@ class Session:
             begun_at_s = looking.scans.begun_at_s
             fresh = begun_at_s is not None and begun_at_s >= called_at_s
             listing = looking.scans.current if fresh else looking.ask_scan("request")
+        waits_for.what = "a listing of all of it has not ended"
         await self._until(lambda: looking.scans.done >= listing)
 
     async def _cookie(self, watcher: Watcher) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from lakefs.client import Client
 
 from tests.support.comparing import Reader
-from tests.support.daemon import Dataset, server_section
+from tests.support.daemon import DATASETS, Dataset, server_section
 from tests.support.figures import figures, rng, seed, times  # noqa: F401 - fixtures
 from tests.support.labels import CsvLabels, Labels, SqliteLabels
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from syncd.embedded.process import ServerProcess
-
-SHOWN_LOG_CHARACTERS = 6000
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,10 +38,10 @@ def csv_labels(tmp_path: Path) -> CsvLabels:
 
 @pytest.fixture
 def make_dataset(
-    lakefs_server: ServerProcess, repository_name: str, tmp_path: Path
+    lakefs_server: ServerProcess, repository_name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Dataset]]:
     """Make a dataset: ``make_dataset(server=…, name=…, **keys of [lakefs])``; daemons end with the test."""
-    made: list[Dataset] = []
+    made = request.node.stash[DATASETS] = list[Dataset]()
 
     def make(server: ServerProcess | None = None, name: str = "data", **lakefs: object) -> Dataset:
         section = server_section(server or lakefs_server, tmp_path, repository_name, **lakefs)
@@ -53,8 +51,6 @@ def make_dataset(
     yield make
     for dataset in made:
         dataset.close()
-        for daemon in dataset.daemons:
-            print(f"--- {daemon.log_path.name}\n{daemon.log()[-SHOWN_LOG_CHARACTERS:]}")  # noqa: T201
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pytest
+
 from syncd.service import control
 from tests.support import warm
 
@@ -49,6 +51,9 @@ def until(condition: Callable[[], T], what: str, *, timeout_s: float = PATIENCE_
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         pause.wait(LOOK_EVERY_S)
     return value
+
+
+DATASETS = pytest.StashKey[list["Dataset"]]()  # those of a test
 
 
 class Dataset:
