@@ -31,6 +31,7 @@ WhichArgument = Annotated[
     str, typer.Argument(metavar="REF", help="A tag, a commit id or its beginning, a branch, or latest.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys, for scripts.")]
+DEFAULT_TIMEOUT_S = 60.0
 TimeoutOption = Annotated[
     float,
     typer.Option(min=0, metavar="SECONDS", help="How long files that are still changing are waited for."),

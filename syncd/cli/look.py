@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
+from syncd.cli.common import DEFAULT_TIMEOUT_S, ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
 from syncd.journal.journal import open_readonly
 from syncd.service import control
 from syncd.status import status as picture_of
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from syncd.config import Settings
 
-DEFAULT_TIMEOUT_S = 60.0
 MOST_LISTED = 1000  # rows, and images, of each table
 
 

@@ -10,6 +10,7 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import (
+    DEFAULT_TIMEOUT_S,
     ConfigOption,
     JsonOption,
     TimeoutOption,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.snapshots.restore import Restored
 
-DEFAULT_TIMEOUT_S = 60.0
 MOST_SHOWN = 20
 
 

@@ -10,6 +10,7 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import (
+    DEFAULT_TIMEOUT_S,
     AllowHeldOption,
     ConfigOption,
     JsonOption,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from syncd.config import Settings
-
-DEFAULT_TIMEOUT_S = 60.0
 
 
 def snapshot(

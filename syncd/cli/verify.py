@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, JsonOption, ReferenceArgument, TimeoutOption, configured, print_json, say
+from syncd.cli.common import (
+    DEFAULT_TIMEOUT_S,
+    ConfigOption,
+    JsonOption,
+    ReferenceArgument,
+    TimeoutOption,
+    configured,
+    print_json,
+    say,
+)
 from syncd.errors import EXIT_FAILED
 from syncd.snapshots.reference import LATEST, find
 
@@ -24,7 +33,6 @@ if TYPE_CHECKING:
     from syncd.snapshots.reference import Pinned
     from syncd.snapshots.verification import Verification
 
-DEFAULT_TIMEOUT_S = 60.0
 MOST_CHANGES = 1000  # listed one by one
 _MARKS = {"added": "+", "changed": "~", "deleted": "-"}
 
