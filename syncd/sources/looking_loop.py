@@ -258,6 +258,7 @@ class LookingLoop:
 
     async def _place_watcher(self) -> None:
         if self.watching.new_watcher:
+            self.scans.need_current()  # until it has ended, some directories are not watched
             await self._work.thread(self.close)
             self.watching.new_watcher = False  # not before: until then the old one may be found dead once more
             looker = self._work.looker

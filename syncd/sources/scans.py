@@ -24,6 +24,7 @@ class Scans:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self.asked = 1
+        self.needed = 1  # the newest that tells something new: all but those that only make sure, now and then
         self.done = 0
         self.reason = "scan"
         self._begun = 0
@@ -50,6 +51,7 @@ class Scans:
         self.reason = reason
         if self.asked == self._begun:
             self.asked += 1
+        self.needed = self.asked
         return self.asked
 
     def due(self, now_s: float) -> bool:
@@ -60,6 +62,10 @@ class Scans:
         """Note that a listing begins."""
         self.asked = max(self.asked, self._begun + 1)
         self._begun, self.begun_at_s = self.asked, now_s
+
+    def need_current(self) -> None:
+        """Note that the one under way tells something new although nobody asked for it."""
+        self.needed = self._begun
 
     def give_up(self) -> None:
         """Note that the one under way will not end; who waits for it waits for the next."""

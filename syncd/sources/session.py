@@ -105,7 +105,8 @@ class Session:
         happened before, so those are in the hints. The round asked for next begins by taking these hints, and ends
         when all of them have been looked at, with all that is below new directories. What has no watch yet is a
         directory that a listing has still to come to: listings watch first and list afterwards, and one that is
-        under way, or asked for because hints were lost, is waited for. A look is never spoiled by a reading that
+        under way for that, or asked for because hints were lost, is waited for; not one that only makes sure, as every
+        ten minutes: of a million files it takes a while. A look is never spoiled by a reading that
         overlaps it: see the rules in ``pending``.
 
         Without events, or without an answer: a full listing that begins after the call.
@@ -115,7 +116,7 @@ class Session:
             number = looking.ask_round()
             waits_for.what = "what changed just before the call has not all been looked at"
             await self._until(lambda: looking.done >= number)
-            listing = looking.scans.asked
+            listing = looking.scans.needed
         else:
             if watcher is not None and watcher is self._work.looker.watcher:
                 looking.distrust_watcher()

@@ -11,18 +11,19 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncd.model import IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 LONGEST_PAUSE_S = 0.03
 MOST_FILES = 60  # of each writer
+TIDY_EVERY = 200  # changes; else empty folders become as many as changes
 SUBFOLDERS = ("a", "b", "a/deep", "a/deep/er", "ünï code", "c d")
 
 
@@ -62,6 +63,8 @@ class Writer(threading.Thread):
         try:
             while not self._told_to_stop.wait(self._rng.random() * LONGEST_PAUSE_S):
                 self._act()
+                if self._count % TIDY_EVERY == 0:
+                    self._tidy()
         except BaseException as error:  # noqa: BLE001 - told to the test by stop()
             self.error = error
 
@@ -71,6 +74,11 @@ class Writer(threading.Thread):
         action = self._delete if len(self._files) > MOST_FILES else self._rng.choice(actions)
         self._how = action.__name__.lstrip("_")
         action()
+
+    def _tidy(self) -> None:
+        for folder, _, _ in os.walk(self._root / self._own, topdown=False):
+            with suppress(OSError):  # not empty
+                Path(folder).rmdir()
 
     @contextmanager
     def _recorded(self, becoming: Mapping[str, bytes | None]) -> Iterator[None]:

@@ -178,6 +178,22 @@ def test_listings_are_numbered_so_that_each_answers_who_asked_before_it_began() 
     assert scans.due(2.0 + 100.0 * (1 + JITTER))
 
 
+def test_a_listing_that_nobody_asked_for_is_not_needed() -> None:
+    scans = Scans(random.Random(1))
+    assert scans.needed == 1
+    scans.begin(0.0)
+    scans.end(1.0, 10.0, "scan")
+    scans.begin(scans.next_at)
+    assert (scans.current, scans.needed) == (2, 1)
+    assert scans.ask("scan") == scans.needed == 3
+    scans.end(20.0, 10.0, "scan")
+    scans.begin(20.0)
+    scans.end(21.0, 10.0, "scan")
+    scans.begin(scans.next_at)
+    scans.need_current()
+    assert (scans.current, scans.needed) == (4, 4)
+
+
 def test_a_listing_that_is_given_up_is_made_up_for() -> None:
     scans = Scans(random.Random(1))
     scans.begin(0.0)
