@@ -42,10 +42,17 @@ class DaemonPicture:
     why: str
     hold: str
     failure: str
+    next_step: str  # for a person, while it fails
     retention_failure: str
     pin_faults: Sequence[str]
     wake_at: datetime | None
     sources: Sequence[SourceHealth]
+
+
+_NEXT_STEPS = {
+    State.HELD: "syncd status says what is held; syncd approve agrees to deletions",
+    State.STOPPED: "syncd run, or start its service",
+}
 
 
 def state_of(daemon: DaemonPicture | None, *, waiting: bool) -> State:
@@ -69,6 +76,19 @@ def state_of(daemon: DaemonPicture | None, *, waiting: bool) -> State:
     return next((state for applies, state in checks if applies), State.IDLE)
 
 
+def headline(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict[str, Any]:
+    """Return the state word, why it is that, and what a person can do; costs little, whatever waits.
+
+    Args:
+        connection: A reader of the journal.
+        daemon: None where no daemon runs.
+    """
+    waiting = pictures.standing(connection, count_up_to=1).waiting_since is not None
+    state = state_of(daemon, waiting=waiting)
+    next_step = daemon.next_step if daemon and daemon.failure else _NEXT_STEPS.get(state, "")
+    return {"state": state.value, "since": None, "why": _why(daemon, waiting=waiting), "next_step": next_step}
+
+
 def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict[str, Any]:
     """Return the status as JSON-able values; the keys are stable.
 
@@ -79,10 +99,8 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
     counts = pictures.counts(connection)
     standing = pictures.standing(connection, count_up_to=1)
     newest = next(snapshots.history(connection, limit=1), None)
-    waiting = standing.waiting_since is not None
     return {
-        "state": state_of(daemon, waiting=waiting).value,
-        "why": _why(daemon, waiting=waiting),
+        **headline(connection, daemon),
         "pending": {
             "upload": counts.to_upload,
             "upload_bytes": counts.upload_bytes,

@@ -13,6 +13,7 @@ from syncd.cli.approve import approve
 from syncd.cli.common import messages, printable
 from syncd.cli.demo import demo
 from syncd.cli.diff import diff
+from syncd.cli.health import health
 from syncd.cli.history import explain, log, show_snapshot
 from syncd.cli.look import plan, status
 from syncd.cli.pins import pin, pins_app, unpin
@@ -35,6 +36,7 @@ app.command()(sync)
 app.command()(snapshot)
 app.command()(plan)
 app.command()(status)
+app.command()(health)
 app.command()(approve)
 app.command()(log)
 app.command(name="show")(show_snapshot)

@@ -73,7 +73,10 @@ def _table_line(table: Mapping[str, Any]) -> str:
 def status(picture: Mapping[str, Any]) -> None:
     """Print the status."""
     pending, snapshot = picture["pending"], picture["snapshot"]
-    say(f"{picture['state']}: {picture['why']}")
+    since = f", since {when(picture['since'])}" if picture["since"] else ""
+    say(f"{picture['state']}{since}: {picture['why']}")
+    if picture["next_step"] and picture["next_step"] not in picture["why"]:
+        say(f"next: {picture['next_step']}")
     if snapshot is None:
         say("no snapshot yet")
     else:

@@ -118,6 +118,11 @@ class Lease:
             async with self._turn:
                 await self._renew()
 
+    @property
+    def held(self) -> bool:
+        """Whether this syncd holds the branch, by its newest sign of life that was answered."""
+        return self._own is not None and self._monotonic() - self._fresh_at <= self._lasts_s
+
     async def keep(self) -> None:
         """Give signs of life until cancelled."""
         while True:

@@ -41,6 +41,7 @@ from syncd.planner.facts import (
 from syncd.service.clock_watch import ClockWatch
 from syncd.service.facts import gather
 from syncd.service.live import Activity, Live
+from syncd.service.pulse import Pulse
 from syncd.service.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -63,14 +64,20 @@ class Failure:
 class Daemon:
     """Runs one dataset."""
 
-    def __init__(self, engine: Engine, *, rng: random.Random | None = None) -> None:
+    def __init__(self, engine: Engine, *, rng: random.Random | None = None, pulse: Pulse | None = None) -> None:
         self._engine = engine
+        self.pulse = pulse or Pulse(engine.monotonic)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._stopping = asyncio.Event()
         self._prepared = False
         self._clock_watch = ClockWatch(engine.clock, engine.monotonic)
         self.live = Live(since=engine.clock())
         self.failure: Failure | None = None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether lakeFS has been found to be as it must be, and nothing since says otherwise."""
+        return self._prepared
 
     def stop(self) -> None:
         """Finish what is in flight, start nothing new, then return from :meth:`loop`."""
@@ -90,7 +97,8 @@ class Daemon:
             JournalBrokenError: The journal cannot be trusted any more.
         """
         while not self._stopping.is_set():
-            plan = await self._turn()
+            with self.pulse.working():
+                plan = await self._turn()
             if plan is not None and not plan.actions:
                 await wait_for(self._engine, plan, self._stopping)
 

@@ -105,8 +105,15 @@ async def open_engine(
     *,
     clock: Callable[[], datetime] = utc_now,
     progress: Callable[[int, int], None] = lambda _objects, _bytes: None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Engine]:
     """Hold the state directory, open the journal, connect to lakeFS (or start it), and build the rest.
+
+    Args:
+        settings: The configuration.
+        clock: The time, in UTC.
+        progress: Called with the objects and bytes that were acknowledged since the last call.
+        on_progress: Called whenever something of an upload goes on.
 
     Raises:
         AlreadyRunningError: Another syncd uses the state directory.
@@ -117,7 +124,7 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         stack.enter_context(held(state_dir))
         journal = await stack.enter_async_context(Journal(state_dir))
-        lakefs = await stack.enter_async_context(open_lakefs(settings))
+        lakefs = await stack.enter_async_context(open_lakefs(settings, on_progress=on_progress))
         sources = make_sources(settings, journal, clock)
         await journal.write(moments.not_after, clock())
         await journal.write(tables.forget, [table.name for table in settings.tables])

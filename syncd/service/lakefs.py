@@ -20,7 +20,7 @@ from syncd.store.lakefs_pins import LakeFSPins
 from syncd.store.lakefs_reader import LakeFSReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from syncd.config import Settings
     from syncd.store.base import LeaseStore, ObjectStore, VersionStore
@@ -74,8 +74,12 @@ class LakeFS:
 
 
 @asynccontextmanager
-async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
+async def open_lakefs(settings: Settings, *, on_progress: Callable[[], None] = lambda: None) -> AsyncIterator[LakeFS]:
     """Start the embedded server if that is what the settings say, and open both stores; nothing is sent yet.
+
+    Args:
+        settings: The configuration.
+        on_progress: Called whenever something of an upload goes on.
 
     Raises:
         EmbeddedServerError: The embedded server cannot be found, built or started.
@@ -91,7 +95,9 @@ async def open_lakefs(settings: Settings) -> AsyncIterator[LakeFS]:
         yield LakeFS(
             endpoint=access.endpoint,
             storage_namespace=place.storage_namespace or (f"local://{place.repository}" if server else ""),
-            objects=await stack.enter_async_context(open_objects(settings, access, place.staging_branch)),
+            objects=await stack.enter_async_context(
+                open_objects(settings, access, place.staging_branch, on_progress=on_progress)
+            ),
             versions=versions,
             claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
             pins=LakeFSPins(versions.sdk, place.repository, place.staging_branch),
@@ -164,7 +170,9 @@ def _running_embedded(settings: Settings) -> Access | None:
     return Access(endpoint=endpoint, s3_endpoint=endpoint, **ids)
 
 
-def open_objects(settings: Settings, access: Access, reference: str) -> S3Gateway:
+def open_objects(
+    settings: Settings, access: Access, reference: str, *, on_progress: Callable[[], None] = lambda: None
+) -> S3Gateway:
     """Return the objects of a branch, not yet entered."""
     from syncd.store.s3_gateway import S3Gateway  # noqa: PLC0415 - what reads snapshots starts without an S3 client
 
@@ -178,6 +186,7 @@ def open_objects(settings: Settings, access: Access, reference: str) -> S3Gatewa
         concurrency=settings.upload.concurrency,
         addressing_style=place.addressing_style,
         ca_file=str(place.ca_file) if place.ca_file else None,
+        on_progress=on_progress,
     )
 
 

@@ -29,6 +29,7 @@ def daemon_picture(engine: Engine, daemon: Daemon) -> DaemonPicture:
         why=live.why,
         hold=live.hold,
         failure=str(daemon.failure.error) if daemon.failure else "",
+        next_step=daemon.failure.error.next_step if daemon.failure else "",
         retention_failure=engine.retention.failure,
         pin_faults=[str(fault) for fault in engine.retention.faults[:MOST_FAULTS]],
         wake_at=live.next_decision_at,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import signal
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from syncd.errors import JournalBrokenError, JournalError, SourceUnavailableError, StoreError
-from syncd.service import approval
+from syncd.service import approval, health
 from syncd.service.control import ControlServer
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine, open_engine
-from syncd.service.report import answer_json, daemon_picture
-from syncd.status import status
+from syncd.service.pulse import Pulse
+from syncd.service.report import answer_json
+from syncd.service.signals import STOP_BUDGET_S, stop_on_signals
+from syncd.service.standing import Standing, tell
+from syncd.service.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-STOP_BUDGET_S = 20.0  # for the batch or snapshot in flight; the journal makes good what it does not finish
 PAUSE_S = 5.0  # before a source that could not go on is started again
 
 
@@ -39,36 +40,50 @@ async def run(settings: Settings) -> None:
         SyncdError: It cannot start: the state directory is in use, the journal cannot be opened, and so on.
         JournalBrokenError: The journal cannot be trusted any more; started again, syncd examines it.
     """
-    async with open_engine(settings) as engine:
-        gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
-        daemon, ending = Daemon(engine), asyncio.Event()
-        handlers = {
-            "snapshot": _snapshot_handler(engine),
-            "status": _status_handler(engine, daemon),
-            "held": lambda _request: approval.held(engine),
-            "approve": _approve_handler(engine, daemon),
-            "agree": lambda request: approval.agree(engine, request),
-        }
-        lenders = {"pause": lambda request: engine.pauses.pause(str(request["why"]))}
-        async with ControlServer(settings.service.state_dir, handlers, lenders), asyncio.TaskGroup() as group:
-            background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
-            background.append(group.create_task(engine.lakefs.keep_alive()))
-            background.append(group.create_task(engine.lease.keep()))
-            background.append(group.create_task(engine.retention.serve()))
-            background.append(group.create_task(_examine(engine)))
-            loop = asyncio.create_task(daemon.loop())
-            _stop_on_signals(daemon, loop)
-            log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
-            try:
-                broken = await _until_done(loop)
-            finally:
-                ending.set()
-                for task in (*background, loop):
-                    task.cancel()
-                await asyncio.gather(loop, return_exceptions=True)
+    pulse, stopping = Pulse(), asyncio.Event()
+    with Notifier.from_environment() as notifier:
+        async with notifier.told_of_the_end(stopping), AsyncExitStack() as stack:
+            async with notifier.taking_long():  # it may have to build a lakeFS
+                engine = await stack.enter_async_context(open_engine(settings, on_progress=pulse.moved))
+            gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
+            broken = await _serve(settings, engine, Daemon(engine, pulse=pulse), notifier, stopping)
     if broken is not None:
         raise broken
     log.info("stopped")
+
+
+async def _serve(
+    settings: Settings, engine: Engine, daemon: Daemon, notifier: Notifier, stopping: asyncio.Event
+) -> JournalBrokenError | None:
+    """Run everything until the loop has ended; return what ended it if that was the journal."""
+    ending, standing = asyncio.Event(), Standing(engine, daemon)
+    handlers = {
+        "snapshot": _snapshot_handler(engine),
+        "status": lambda _request: standing.status(),
+        "health": _health_handler(engine, daemon),
+        "held": lambda _request: approval.held(engine),
+        "approve": _approve_handler(engine, daemon),
+        "agree": lambda request: approval.agree(engine, request),
+    }
+    lenders = {"pause": lambda request: engine.pauses.pause(str(request["why"]))}
+    async with ControlServer(settings.service.state_dir, handlers, lenders), asyncio.TaskGroup() as group:
+        background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
+        background.append(group.create_task(engine.lakefs.keep_alive()))
+        background.append(group.create_task(engine.lease.keep()))
+        background.append(group.create_task(engine.retention.serve()))
+        background.append(group.create_task(_examine(engine)))
+        background.append(group.create_task(tell(standing, daemon, notifier)))
+        loop = asyncio.create_task(daemon.loop())
+        stop_on_signals(daemon, loop, stopping)
+        log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
+        notifier.ready()
+        try:
+            return await _until_done(loop)
+        finally:
+            ending.set()
+            for task in (*background, loop):
+                task.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
 
 
 async def _until_done(loop: asyncio.Task[None]) -> JournalBrokenError | None:
@@ -103,24 +118,6 @@ async def _keep_running(source: Source, ending: asyncio.Event) -> None:
         await asyncio.sleep(PAUSE_S)
 
 
-def _stop_on_signals(daemon: Daemon, loop: asyncio.Task[None]) -> None:
-    running = asyncio.get_running_loop()
-    signals_seen = 0
-
-    def stop(number: signal.Signals) -> None:
-        nonlocal signals_seen
-        signals_seen += 1
-        if signals_seen > 1:
-            log.warning("stopped_at_once", signal=number.name)
-            os._exit(128 + number)  # the journal is crash-safe, and the embedded server ends with us
-        log.info("stopping", signal=number.name, at_most_s=STOP_BUDGET_S)
-        daemon.stop()
-        running.call_later(STOP_BUDGET_S, loop.cancel)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(number, stop, number)
-
-
 def _snapshot_handler(engine: Engine) -> Any:
     async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = await engine.requests.snapshot(
@@ -134,18 +131,18 @@ def _snapshot_handler(engine: Engine) -> Any:
     return handle
 
 
+def _health_handler(engine: Engine, daemon: Daemon) -> Any:
+    async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return health.report(engine, daemon)
+
+    return handle
+
+
 def _approve_handler(engine: Engine, daemon: Daemon) -> Any:
     async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = await approval.approve(engine, request)
         daemon.try_again()
         return answer
-
-    return handle
-
-
-def _status_handler(engine: Engine, daemon: Daemon) -> Any:
-    async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await engine.journal.read(status, daemon_picture(engine, daemon))
 
     return handle
 

@@ -52,6 +52,7 @@ class S3Gateway:
         ca_file: str | None = None,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 60.0,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a store; nothing is sent before it is entered and used.
 
@@ -66,11 +67,13 @@ class S3Gateway:
             ca_file: PEM file of the certificates to trust; None: the system's.
             connect_timeout_s: For a connection.
             read_timeout_s: Without progress in either direction; not for a whole upload.
+            on_progress: Called when a request begins, and whenever bytes of one have gone or come.
         """
         self._place = translate.Place(endpoint=endpoint, repository=repository, branch=branch)
         self._ca_file = ca_file
         self._slots = asyncio.Semaphore(concurrency)
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
+        self._on_progress = on_progress
         self._exit_stack = AsyncExitStack()
         self._client: Any = None
         self._client_context = open_client(
@@ -237,7 +240,13 @@ class S3Gateway:
         async with self._slots:
             try:
                 async with asyncio.timeout(self._connect_timeout_s + self._read_timeout_s) as limit:
-                    yield lambda: limit.reschedule(loop.time() + self._read_timeout_s)
+
+                    def progressed() -> None:
+                        limit.reschedule(loop.time() + self._read_timeout_s)
+                        self._on_progress()
+
+                    self._on_progress()
+                    yield progressed
             except ClientError as error:
                 raise translate.refused(_answer(error), doing, self._place) from error
             except (BotoCoreError, aiohttp.ClientError, translate.BodyError, OSError) as error:

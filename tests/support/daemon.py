@@ -69,6 +69,7 @@ class Dataset:
         self.directory, self.root, self.state_dir = directory, directory / "images", directory / "state"
         self.config, self.home = directory / "syncd.toml", directory / "home"
         self.command_prefix: tuple[str, ...] = ()  # such as setpriv
+        self.more_environment: dict[str, str] = {}
         self.root.mkdir()
         self.home.mkdir()
         self.sections: dict[str, Any] = {name: dict(values) for name, values in DEFAULTS.items()}
@@ -95,7 +96,7 @@ class Dataset:
         }
         if binary := os.environ.get("SYNCD_LAKEFS_BINARY"):
             kept["SYNCD_LAKEFS_BINARY"] = binary
-        return {**kept, "HOME": str(self.home), "COLUMNS": "200"}
+        return {**kept, "HOME": str(self.home), "COLUMNS": "200", **self.more_environment}
 
     def arguments(self, command: str, *arguments: str) -> list[str]:
         """Return the command line of a command."""
