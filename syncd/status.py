@@ -116,6 +116,7 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
             "failure": daemon.retention_failure if daemon else "",
             "faults": list(daemon.pin_faults) if daemon else [],
         },
+        "configuration": {"fault": "", "at_next_start": []},
         "sources": [_source_json(source) for source in (daemon.sources if daemon else ())],
         "tables": [_table_json(table) for table in tables.pictures(connection)],
         "not_synced": problems.counts(connection),

@@ -12,10 +12,11 @@ from syncd.errors import EXIT_DONE
 
 
 def run(config: ConfigOption = None) -> None:
-    """Watch the sources and keep lakeFS in step with them, until SIGTERM or Ctrl-C."""
+    """Watch the sources and keep lakeFS in step with them, until SIGTERM or Ctrl-C. SIGHUP: read the file again."""
     from syncd.service import run as service
 
-    asyncio.run(service.run(configured(config, log_level=logging.INFO).settings))
+    loaded = configured(config, log_level=logging.INFO)
+    asyncio.run(service.run(loaded.settings, config=loaded.path))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EXIT_DONE)  # a call to lakeFS that hangs in a thread must not hold up the end

@@ -87,6 +87,11 @@ def status(picture: Mapping[str, Any]) -> None:
             f"pending: {pending['upload']} to upload ({size(pending['upload_bytes'])}),"
             f" {pending['delete']} to delete, {pending['uncommitted']} staged; since {when(pending['since'])}"
         )
+    configuration = picture["configuration"]
+    if configuration["fault"]:
+        say(f"the former configuration is in effect: {configuration['fault']}")
+    if configuration["at_next_start"]:
+        say(f"changed, in effect at the next start: {', '.join(configuration['at_next_start'])}")
     for source in picture["sources"]:
         _source(source)
     if picture["retention"]["failure"]:

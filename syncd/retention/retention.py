@@ -76,6 +76,11 @@ class Retention:
         self.page = PAGE
         self._checked = False
 
+    def follow(self, rules: KeepRules, *, remove_tags: bool) -> None:
+        """Go by other rules from now on."""
+        self._rules, self._remove_tags = rules, remove_tags
+        self.due.set()
+
     async def serve(self) -> None:
         """Apply the rules whenever that is due, until cancelled."""
         while True:

@@ -227,7 +227,7 @@ def _assemble(
         ),
         requests=SnapshotRequests(sources=sources, journal=journal, wake=wake, clock=clock, monotonic=time.monotonic),
         pauses=Pauses(wake),
-        schedule=_schedule(settings, clock()),
+        schedule=schedule_of(settings, clock()),
         wake=wake,
         target={"repository": place.repository, "endpoint": lakefs.endpoint, "root": str(settings.source.root)},
     )
@@ -253,6 +253,7 @@ def policies_of(settings: Settings) -> Policies:
     )
 
 
-def _schedule(settings: Settings, now: datetime) -> Schedule | None:
+def schedule_of(settings: Settings, now: datetime) -> Schedule | None:
+    """Return when snapshots are scheduled; None: they are not."""
     asked = settings.snapshot
     return Schedule(asked.schedule, ZoneInfo(asked.timezone), started_at=now) if asked.schedule else None

@@ -17,13 +17,15 @@ from syncd.service.control import ControlServer
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine, open_engine
 from syncd.service.pulse import Pulse
+from syncd.service.reload import Reloading
 from syncd.service.report import answer_json
-from syncd.service.signals import STOP_BUDGET_S, stop_on_signals
+from syncd.service.signals import STOP_BUDGET_S, reload_on_signal, stop_on_signals
 from syncd.service.standing import Standing, tell
 from syncd.service.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from syncd.config import Settings
     from syncd.sources.base import Source
@@ -33,8 +35,12 @@ log = structlog.get_logger(__name__)
 PAUSE_S = 5.0  # before a source that could not go on is started again
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+async def run(settings: Settings, *, config: Path | None = None) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP has the configuration read again.
+
+    Args:
+        settings: The configuration.
+        config: The file it came from.
 
     Raises:
         SyncdError: It cannot start: the state directory is in use, the journal cannot be opened, and so on.
@@ -46,17 +52,19 @@ async def run(settings: Settings) -> None:
             async with notifier.taking_long():  # it may have to build a lakeFS
                 engine = await stack.enter_async_context(open_engine(settings, on_progress=pulse.moved))
             gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
-            broken = await _serve(settings, engine, Daemon(engine, pulse=pulse), notifier, stopping)
+            daemon, reloading = Daemon(engine, pulse=pulse), Reloading(settings, config)
+            broken = await _serve(engine, daemon, reloading, notifier, stopping)
     if broken is not None:
         raise broken
     log.info("stopped")
 
 
 async def _serve(
-    settings: Settings, engine: Engine, daemon: Daemon, notifier: Notifier, stopping: asyncio.Event
+    engine: Engine, daemon: Daemon, reloading: Reloading, notifier: Notifier, stopping: asyncio.Event
 ) -> JournalBrokenError | None:
     """Run everything until the loop has ended; return what ended it if that was the journal."""
-    ending, standing = asyncio.Event(), Standing(engine, daemon)
+    state_dir, ending, reload = reloading.settings.service.state_dir, asyncio.Event(), asyncio.Event()
+    standing = Standing(engine, daemon, reloading)
     handlers = {
         "snapshot": _snapshot_handler(engine),
         "status": lambda _request: standing.status(),
@@ -66,16 +74,18 @@ async def _serve(
         "agree": lambda request: approval.agree(engine, request),
     }
     lenders = {"pause": lambda request: engine.pauses.pause(str(request["why"]))}
-    async with ControlServer(settings.service.state_dir, handlers, lenders), asyncio.TaskGroup() as group:
+    async with ControlServer(state_dir, handlers, lenders), asyncio.TaskGroup() as group:
         background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
         background.append(group.create_task(engine.lakefs.keep_alive()))
         background.append(group.create_task(engine.lease.keep()))
         background.append(group.create_task(engine.retention.serve()))
         background.append(group.create_task(_examine(engine)))
         background.append(group.create_task(tell(standing, daemon, notifier)))
+        background.append(group.create_task(reloading.serve(engine, reload, notifier)))
         loop = asyncio.create_task(daemon.loop())
         stop_on_signals(daemon, loop, stopping)
-        log.info("started", state_dir=str(settings.service.state_dir), **engine.target)
+        reload_on_signal(reload)
+        log.info("started", state_dir=str(state_dir), **engine.target)
         notifier.ready()
         try:
             return await _until_done(loop)

@@ -17,6 +17,11 @@ STOP_BUDGET_S = 20.0  # for the batch or snapshot in flight; the journal makes g
 log = structlog.get_logger(__name__)
 
 
+def reload_on_signal(asked: asyncio.Event) -> None:
+    """Ask for the configuration to be read again at each SIGHUP."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+
+
 def stop_on_signals(daemon: Daemon, loop: asyncio.Task[None], stopping: asyncio.Event) -> None:
     """End in good order at the first SIGTERM or SIGINT, at once at the second.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from syncd.service.daemon import Daemon
     from syncd.service.engine import Engine
+    from syncd.service.reload import Reloading
     from syncd.service.systemd import Notifier
 
 EVERY_S = 2.0
@@ -31,15 +32,17 @@ class Standing:
     Args:
         engine: Its parts.
         daemon: The loop.
+        reloading: What became of a changed configuration.
     """
 
-    def __init__(self, engine: Engine, daemon: Daemon) -> None:
-        self._engine, self._daemon = engine, daemon
+    def __init__(self, engine: Engine, daemon: Daemon, reloading: Reloading) -> None:
+        self._engine, self._daemon, self._reloading = engine, daemon, reloading
         self._state, self._since = "", engine.clock()
 
     async def status(self) -> dict[str, Any]:
         """Return everything, as ``syncd status --json`` shows it."""
-        return await self._read(status)
+        configuration = {"fault": self._reloading.fault, "at_next_start": list(self._reloading.at_next_start)}
+        return {**await self._read(status), "configuration": configuration}
 
     async def headline(self) -> dict[str, Any]:
         """Return the state, since when, why, and the next step; costs little, whatever waits."""

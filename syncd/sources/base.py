@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from syncd.model import KnownTable, Observation, Problem, RowImage, Signature, TableVersion
+    from syncd.model import DeletionLimits, KnownTable, Observation, Problem, RowImage, Signature, TableVersion
 
 
 class Inventory(Protocol):
@@ -173,6 +173,14 @@ class Source(Protocol):
 
     def health(self) -> SourceHealth:
         """Return the state now; cheap."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A source that may lose so much at a time without anyone's word."""
+
+    def limit(self, limits: DeletionLimits) -> None:
+        """Go by other limits from now on."""
 
 
 @runtime_checkable

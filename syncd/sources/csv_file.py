@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from syncd.fingerprint import ChangedDuringReadError, OpenForWritingError, signature_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from syncd.model import Signature
+    from syncd.model import DeletionLimits, Signature
     from syncd.sources.base import Inventory
     from syncd.sources.settings import CsvTableSettings
     from syncd.sources.tables.images import ImageColumn
@@ -69,6 +70,10 @@ class CsvTable:
     def name(self) -> str:
         """Return the table's name."""
         return self._name
+
+    def limit(self, limits: DeletionLimits) -> None:
+        """See ``Limited``."""
+        self._settings = replace(self._settings, limits=limits)
 
     async def run(self) -> None:
         """See ``Source.run``."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from syncd.model import DeletionLimits
     from syncd.sources.base import Inventory
     from syncd.sources.settings import DatabaseTableSettings
     from syncd.sources.tables.base import TableDatabase
@@ -80,6 +81,10 @@ class DbTable:
     def name(self) -> str:
         """Return the table's name."""
         return self._settings.name
+
+    def limit(self, limits: DeletionLimits) -> None:
+        """See ``Limited``."""
+        self._reader.limits = limits
 
     async def run(self) -> None:
         """See ``Source.run``."""

@@ -71,11 +71,13 @@ def options_of(command_name: str) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
 
-def unit() -> configparser.ConfigParser:
-    """Return the systemd unit; none of its keys stands twice."""
-    parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#", ";"), delimiters=("=",))
+def unit(name: str = "syncd.service") -> configparser.ConfigParser:
+    """Return a systemd unit."""
+    parser = configparser.ConfigParser(
+        interpolation=None, comment_prefixes=("#", ";"), delimiters=("=",), strict=False
+    )  # what a filter lets in and keeps out stands in two lines of one key
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(ROOT / "systemd" / "syncd.service", encoding="utf-8")
+    parser.read(ROOT / "systemd" / name, encoding="utf-8")
     return parser
 
 
@@ -94,14 +96,37 @@ def test_the_service_is_restarted_but_not_for_what_only_a_person_can_mend() -> N
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
-def test_systemd_finds_no_fault_in_the_service(tmp_path: Path) -> None:
-    text = (ROOT / "systemd" / "syncd.service").read_text("utf-8")
-    installed = tmp_path / "syncd.service"
+@pytest.mark.parametrize("name", ["syncd.service", "syncd@cats.service"])
+def test_systemd_finds_no_fault_in_the_service(tmp_path: Path, name: str) -> None:
+    text = (ROOT / "systemd" / name.replace("cats", "")).read_text("utf-8")
+    installed = tmp_path / name
     installed.write_text(text.replace("/opt/syncd/bin/syncd", "/bin/true"))
 
     verdict = subprocess.run(["systemd-analyze", "verify", str(installed)], capture_output=True, text=True, check=False)
 
-    assert "syncd.service" not in verdict.stderr
+    assert name not in verdict.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
+@pytest.mark.parametrize("name", ["syncd.service", "syncd@.service"])
+def test_the_service_is_exposed_as_little_as_is_said(name: str) -> None:
+    asking = ["systemd-analyze", "security", "--offline=yes", "--threshold=11", str(ROOT / "systemd" / name)]
+    verdict = subprocess.run(asking, capture_output=True, text=True, check=False)
+    assert verdict.returncode == 0, verdict.stdout.splitlines()[-1]
+
+
+def test_the_template_is_the_service_for_each_dataset() -> None:
+    one, each = unit(), unit("syncd@.service")
+    differing = {
+        key: (value, each[section].get(key))
+        for section in one.sections()
+        for key, value in one[section].items()
+        if each[section].get(key) != value
+    }
+    assert one.sections() == each.sections()
+    assert differing.keys() == {"Description", "ExecStart", "StateDirectory"}
+    assert differing["StateDirectory"] == ("syncd", "syncd/%i")
+    assert all("%i" in value for _, value in differing.values())
 
 
 def test_the_container_starts_a_command_that_exists() -> None:

@@ -70,6 +70,7 @@ class TableReader:
         stopped: Callable[[], bool],
     ) -> None:
         self._settings, self._database, self._inventory, self._stopped = settings, database, inventory, stopped
+        self.limits = settings.limits
         self._spool = Spool(settings.spool_dir)
         self._follower = Follower(
             settings.name, whole_seconds=settings.full_read_seconds, most_rows=MOST_TIMES * TARGET_ROWS
@@ -263,7 +264,7 @@ class TableReader:
 
     def _agree_to_rows(self, known: KnownTable | None, published: Published, columns: bytes) -> None:
         before = known.rows if known is not None else 0
-        held = guard.why_held(self._settings.name, before, published.rows, self._settings.limits)
+        held = guard.why_held(self._settings.name, before, published.rows, self.limits)
         if not held or (
             self._approved is not None and published.rows >= (self._approved.rows or 0) and self._rows_shown
         ):
