@@ -66,10 +66,10 @@ def state_of(daemon: DaemonPicture | None, *, waiting: bool) -> State:
         return State.STOPPED
     checks = [
         (bool(daemon.failure), State.FAILING),
-        (bool(daemon.hold) or any(not source.available for source in daemon.sources), State.HELD),
+        (bool(daemon.hold) or any(source.reason and not source.available for source in daemon.sources), State.HELD),
         (daemon.activity in {"comparing", "committing"}, State.COMMITTING),
         (daemon.activity == "uploading", State.UPLOADING),
-        (any(source.scanning for source in daemon.sources), State.SCANNING),
+        (any(source.scanning or not source.complete for source in daemon.sources), State.SCANNING),  # at the start
         (waiting or any(source.settling for source in daemon.sources), State.WAITING),
         (any(source.degraded for source in daemon.sources), State.DEGRADED),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -21,7 +22,8 @@ SNAPSHOT_KEYS = {
     "tag", "commit_id", "created_at", "trigger", "added", "changed", "deleted", "images", "bytes", "digest", "uri",
 }  # fmt: skip
 STATUS_KEYS = {
-    "state", "why", "pending", "next_decision_at", "snapshot", "hold", "failure", "retention", "sources", "tables",
+    "state", "since", "why", "next_step", "configuration", "pending", "next_decision_at",
+    "snapshot", "hold", "failure", "retention", "sources", "tables",
     "not_synced", "problems",
 }  # fmt: skip
 
@@ -66,7 +68,7 @@ def test_status_with_and_without_a_daemon(dataset: Dataset) -> None:
     assert running.keys() == STATUS_KEYS
     assert running["snapshot"].keys() == SNAPSHOT_KEYS
     assert dataset.json_of("status").keys() == STATUS_KEYS
-    assert "idle: in step with the source" in dataset.command("status").stdout
+    assert re.match(r"idle, since [0-9: -]+: in step with the source\n", dataset.command("status").stdout)
 
 
 def test_show_tells_of_a_snapshot_by_any_of_its_names(dataset: Dataset) -> None:

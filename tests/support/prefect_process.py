@@ -82,5 +82,6 @@ def _environment(home: Path) -> dict[str, str]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "syncd",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 are too few beside other tests on two cores
         "DO_NOT_TRACK": "1",
     }

@@ -127,7 +127,7 @@ def test_a_backlog_that_grows_while_lakefs_is_away(
         until(lambda: asking.ask()["pending"]["upload"] >= expected, "it is observed", timeout_s=60 + files / 1000)  # noqa: B023
     labels.write({"first": "a.png", "second": "b.png"})
     dataset.status_until(lambda seen: seen["tables"][0]["rows"] == 2, "the table is read")
-    assert dataset.command("status").stdout.startswith("failing: ")
+    assert dataset.command("status").stdout.startswith("failing, since ")
     away_s, tries = time.monotonic() - gone_s, sum(one.at > gone_s for one in proxy.attempts)
     assert tries <= MOST_A_SECOND * away_s, f"{tries} connections to a server that was away for {away_s:.0f} s"
     largest_mib = journal_mib(dataset.state_dir)
