@@ -133,6 +133,8 @@ class SourceHealth:
     reason: str = ""  # why it is not available or not complete, with the next step; "" when all is well
     degraded: str = ""  # why it watches by polling although events were asked for; "" when it does not
     skipped: Mapping[str, int] = field(default_factory=dict)  # ProblemCode value -> count of standing problems
+    losses: int = 0  # how often events were lost since this process started; a full listing made up for each
+    watchers: int = 0  # how many were started since then; all but the first took another one's place
 
 
 class Source(Protocol):

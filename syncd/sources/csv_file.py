@@ -79,7 +79,7 @@ class CsvTable:
         """See ``Source.run``."""
         self._stopped.clear()
         try:
-            await asyncio.to_thread(self._problems.load)
+            await self._problems.load()
             loop = asyncio.get_running_loop()
             hints = Hints(lambda: loop.call_soon_threadsafe(self._wake.set))
             watch = FileWatch(self._path, hints, wanted=self._settings.events)

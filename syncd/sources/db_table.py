@@ -91,7 +91,7 @@ class DbTable:
         self._stopped.clear()
         stop_listening: Callable[[], None] | None = None
         try:
-            await asyncio.to_thread(self._problems.load)
+            await self._problems.load()
             if self._listen is not None:
                 stop_listening = self._listen(self._waker())
             reason = "poll"

@@ -62,6 +62,7 @@ class FolderSource:
         self._problems = ProblemBook(NAME, inventory, clock)
         self._progress = Progress()
         self._session: Session | None = None
+        self._former_losses = self._former_watchers = 0  # of the sessions that have ended
         self._listed_once = False  # by `scan_once`, to the end and without an error, and not looked at since
         self._unavailable: SourceUnavailableError | None = None
         self._lost = ""  # why the root was given up, until it is looked for again
@@ -140,6 +141,8 @@ class FolderSource:
             reason=reason,
             degraded=session.looking.watching.degraded if session is not None else "",
             skipped=self._problems.counts(),
+            losses=self._former_losses + (session.looking.losses if session is not None else 0),
+            watchers=self._former_watchers + (session.looking.watchers if session is not None else 0),
         )
 
     @property
@@ -170,7 +173,7 @@ class FolderSource:
         self._listed_once = False
         executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="syncd-images")
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, self._problems.load)
+            await self._problems.load()
             while True:
                 await self._work_on_root(settings, executor)
         finally:
@@ -201,7 +204,9 @@ class FolderSource:
             self._lost = str(error)
             log.warning("source_lost", source=NAME, why=error.fact)
         finally:
-            self._session = None
+            looking, self._session = self._session.looking, None
+            self._former_losses += looking.losses
+            self._former_watchers += looking.watchers
 
     def _find_root(self) -> Looker:
         """Open the root and see whether it may be worked on. Blocks.

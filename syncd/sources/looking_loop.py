@@ -51,6 +51,7 @@ class LookingLoop:
         self.done = 0  # the newest of these that has ended: all hints from before it have been looked at
         self.watching = Watching(work.settings)
         self.losses = 0  # how often events were lost
+        self.watchers = 0  # how many were started
         self._looks = False  # at the paths that hints named
         self._probe_at = 0.0  # when the watcher is asked next whether it still works
         self._mounts: set[str] = set()  # directories below the root on which something was mounted when last looked
@@ -265,6 +266,7 @@ class LookingLoop:
             looker.watcher = await self._work.thread(
                 Watcher, self._hints, looker.wanted, self._work.settings.cookie_dir
             )
+            self.watchers += 1
 
     async def _stop_watching(self, listing: _Listing, error: WatchUnavailableError) -> None:
         """Go on by listing alone; the listing under way begins anew, so that none counts on a watch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,9 @@ class ProblemBook:
         self._to_set: dict[str, Problem] = {}
         self._to_clear: set[str] = set()
 
-    def load(self) -> None:
-        """Take over what stands from an earlier run. Blocks for a moment."""
-        for path in self._inventory.problem_paths(self._source):
+    async def load(self) -> None:
+        """Take over what stands from an earlier run."""
+        for path in await asyncio.to_thread(self._inventory.problem_paths, self._source):
             self._standing.setdefault(path, None)
 
     def counts(self) -> Mapping[str, int]:

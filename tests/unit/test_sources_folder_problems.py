@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,23 @@ async def expect(world: Watched, problems: dict[str, str]) -> None:
     assert world.inventory.contents() == {"images/good.jpg": sha256(b"good")}
     for problem in world.inventory.problems.values():
         assert problem.detail
+
+
+async def test_what_stands_from_before_is_taken_over_by_the_loop_which_may_count_at_any_moment(root: Path) -> None:
+    taken_by = set[threading.Thread]()
+
+    class Watched(set[str]):
+        def __iter__(self) -> Iterator[str]:
+            taken_by.add(threading.current_thread())
+            return super().__iter__()
+
+    class Inventory(MemoryInventory):
+        def problem_paths(self, source: str, below: str = "") -> set[str]:
+            return Watched(super().problem_paths(source, below))
+
+    async with watched(root, Inventory()) as world:
+        await world.barrier()
+    assert taken_by == {threading.main_thread()}
 
 
 @contextlib.contextmanager
