@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check coverage torture bench clean
+.PHONY: help setup demo test check coverage torture figures bench clean
 
 # each has a server and daemons of its own, and waits for them a third of the time: three keep two cores busy
 WORKERS ?= 3
@@ -68,7 +68,15 @@ torture: setup ## kills, faults, storms and random histories, for hours (SCALE=0
 ifndef ARGS
 	$(PYTEST) --instafail --timeout=0 $(LOAD)
 endif
-	$(BIN)/python -m tests.torture.results $(FIGURES) > tests/RESULTS.md
+	$(BIN)/python -m tests.torture.results Torture $(FIGURES)
+
+figures: export SYNCD_TORTURE := $(or $(SCALE),1)
+figures: export SYNCD_TORTURE_FIGURES := .cache/figures.jsonl
+figures: setup ## what it costs to have it running, into tests/RESULTS.md: about an hour (SCALE=0.1 takes a tenth)
+	@mkdir -p $(dir $(SYNCD_TORTURE_FIGURES))
+	@rm -f $(SYNCD_TORTURE_FIGURES)
+	$(PYTEST) --instafail --timeout=0 $(if $(ARGS),$(ARGS),tests/operations)
+	$(BIN)/python -m tests.torture.results "The running service" $(SYNCD_TORTURE_FIGURES)
 
 bench: setup ## how fast it is, beside lakectl local on the same server
 	$(BIN)/python bench/first_sync.py $(ARGS)

@@ -27,6 +27,7 @@ class SyncdError(Exception):
     """
 
     exit_code: int = EXIT_FAILED  # of a command that ends with this error
+    kind: str = "other"  # one word for it, where errors are counted
 
     def __init__(self, fact: str, *, cause: str = "", next_step: str = "") -> None:
         self.fact, self.cause, self.next_step = fact, cause, next_step
@@ -69,6 +70,8 @@ class SourceUnavailableError(SyncdError):
 class JournalError(SyncdError):
     """The journal in the state directory cannot be opened, read or written."""
 
+    kind = "journal"
+
 
 class JournalBrokenError(JournalError):
     """The journal cannot be trusted by this process any more; the next start examines it, and may set it aside."""
@@ -88,6 +91,7 @@ class StoreError(SyncdError):
     """A call to lakeFS did not do what was asked; the subclasses say what that means."""
 
     exit_code = EXIT_LAKEFS_UNAVAILABLE
+    kind = "store"
 
 
 class TransientStoreError(StoreError):
@@ -95,6 +99,8 @@ class TransientStoreError(StoreError):
 
     Whether the call was applied is unknown.
     """
+
+    kind = "transient"
 
     def __init__(self, fact: str, *, cause: str = "", next_step: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(fact, cause=cause, next_step=next_step)
@@ -104,33 +110,45 @@ class TransientStoreError(StoreError):
 class StaleStoreError(TransientStoreError):
     """What was known of the branches does not hold any more, and has to be read anew before the same call works."""
 
+    kind = "stale"
+
 
 class PermanentStoreError(StoreError):
     """lakeFS refused this one request for what it is; the same request will be refused again."""
 
     exit_code = EXIT_FAILED
+    kind = "refused"
 
 
 class ContentChangedStoreError(PermanentStoreError):
     """The bytes to send are not those of the fingerprint, or cannot be read any more: observe the file again."""
 
+    kind = "changed_under_way"
+
 
 class NothingToCommitError(StoreError):
     """The branch holds no uncommitted change, or the merge would change nothing."""
+
+    kind = "nothing_to_do"
 
 
 class NotFoundStoreError(PermanentStoreError):
     """The repository, branch, commit or tag named in the request does not exist."""
 
+    kind = "not_found"
+
 
 class ConflictStoreError(PermanentStoreError):
     """What should be created exists already, or a merge conflicts."""
+
+    kind = "conflict"
 
 
 class NeedsPersonStoreError(StoreError):
     """No retry will help until someone changes something: credentials, rights, a refusing hook, the clock."""
 
     exit_code = EXIT_HELD
+    kind = "needs_person"
 
 
 @contextmanager

@@ -116,7 +116,9 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
             "failure": daemon.retention_failure if daemon else "",
             "faults": list(daemon.pin_faults) if daemon else [],
         },
+        "in_step_at": None,
         "configuration": {"fault": "", "at_next_start": []},
+        "http": {"address": "", "fault": ""},
         "sources": [_source_json(source) for source in (daemon.sources if daemon else ())],
         "tables": [_table_json(table) for table in tables.pictures(connection)],
         "not_synced": problems.counts(connection),
@@ -126,7 +128,8 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
 
 def _why(daemon: DaemonPicture | None, *, waiting: bool) -> str:
     if daemon is not None:
-        return daemon.failure or daemon.hold or daemon.why
+        missing = next((source.reason for source in daemon.sources if source.reason and not source.available), "")
+        return daemon.failure or daemon.hold or missing or daemon.why
     return "no daemon runs" + ("; observed changes wait" if waiting else "")
 
 
@@ -168,6 +171,8 @@ def _source_json(source: SourceHealth) -> dict[str, Any]:
         "hold": source.hold,
         "reason": source.reason,
         "degraded": source.degraded,
+        "losses": source.losses,
+        "watchers": source.watchers,
     }
 
 

@@ -94,7 +94,7 @@ class Uploader:
         await self._find_out(run)
         await self._acknowledge(run, [run.untouched(change) for change in run.open.values()])
         await self._journal.end_batch(number, self._clock())
-        _log_batch(number, run.outcome)
+        _log_batch(number, batch.reason, run.outcome)
         return run.outcome
 
     async def _put_all(self, puts: Sequence[PendingChange], run: BatchRun) -> None:
@@ -255,9 +255,10 @@ def _source_and_path(key: str) -> tuple[str, str]:
     return source_of(key), key.removeprefix(IMAGES)
 
 
-def _log_batch(number: int, outcome: BatchOutcome) -> None:
+def _log_batch(number: int, why: str, outcome: BatchOutcome) -> None:
     values = {
         "batch": number,
+        "why": why,
         "uploaded": outcome.uploaded,
         "deleted": outcome.deleted,
         "sent_bytes": outcome.sent_bytes,

@@ -20,7 +20,9 @@ from syncd.cli.pins import pin, pins_app, unpin
 from syncd.cli.pull import pull
 from syncd.cli.restore import restore
 from syncd.cli.run import run
+from syncd.cli.tail import tail
 from syncd.cli.take import snapshot, sync
+from syncd.cli.top import top
 from syncd.cli.verify import verify
 from syncd.errors import EXIT_FAILED, SyncdError
 
@@ -36,6 +38,8 @@ app.command()(sync)
 app.command()(snapshot)
 app.command()(plan)
 app.command()(status)
+app.command()(top)
+app.command()(tail)
 app.command()(health)
 app.command()(approve)
 app.command()(log)

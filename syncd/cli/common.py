@@ -6,13 +6,16 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from syncd.config import Loaded, load
 from syncd.service import logs
+
+if TYPE_CHECKING:
+    from syncd.service.recent import Recent
 
 ConfigOption = Annotated[
     Path | None,
@@ -47,21 +50,29 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
 
 
-def configured(config: Path | None, *, log_level: int = logging.WARNING, reads_only: bool = False) -> Loaded:
+def configured(
+    config: Path | None,
+    *,
+    log_level: int = logging.WARNING,
+    reads_only: bool = False,
+    recorder: Recent | None = None,
+) -> Loaded:
     """Read the configuration and set logging up as it says; commands log what goes wrong, the daemon more.
 
     Args:
         config: The file, if it is named.
         log_level: What is logged.
         reads_only: The command reads snapshots: without ``source.root`` it will do.
+        recorder: Is given each line of the log.
 
     Raises:
         ConfigError: It cannot be used.
     """
     loaded = load(config, reads_only=reads_only)
-    secret = loaded.settings.lakefs.secret_access_key
-    secrets = [secret.get_secret_value()] if secret else []
-    logs.set_up(loaded.settings.service.log_format, secrets=secrets, level=log_level)
+    settings = loaded.settings
+    own = [settings.lakefs.secret_access_key, settings.service.listen_token]
+    secrets = [*(secret.get_secret_value() for secret in own if secret), *settings.notify.secrets()]
+    logs.set_up(settings.service.log_format, secrets=secrets, level=log_level, recorder=recorder)
     return loaded
 
 

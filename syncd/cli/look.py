@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import show
-from syncd.cli.common import DEFAULT_TIMEOUT_S, ConfigOption, JsonOption, TimeoutOption, configured, print_json, say
+from syncd.cli.common import (
+    DEFAULT_TIMEOUT_S,
+    ConfigOption,
+    JsonOption,
+    TimeoutOption,
+    configured,
+    messages,
+    print_json,
+    say,
+)
+from syncd.errors import EXIT_FAILED, EXIT_HELD, EXIT_LAKEFS_UNAVAILABLE, SyncdError
 from syncd.journal.journal import open_readonly
 from syncd.service import control
+from syncd.status import State
 from syncd.status import status as picture_of
 
 if TYPE_CHECKING:
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
 
     from syncd.config import Settings
 
+_EXIT_OF = {State.HELD.value: EXIT_HELD, State.FAILING.value: EXIT_LAKEFS_UNAVAILABLE}
 MOST_LISTED = 1000  # rows, and images, of each table
 
 
@@ -27,11 +39,18 @@ def status(
     closure: Annotated[
         bool, typer.Option("--closure", help="List the rows and images that do not fit together, and why.")
     ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait until the newest snapshot holds what the source holds; exit 0 only then."),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long, with --wait.")
+    ] = DEFAULT_TIMEOUT_S,
     json: JsonOption = False,
 ) -> None:
     """Show what is in step, what waits, and what is not synced and why."""
     settings = configured(config).settings
-    picture = dict(asyncio.run(_status(settings)))
+    picture = dict(asyncio.run(_in_step(settings, timeout) if wait else _status(settings)))
     if closure:
         from syncd.service.closure_report import closure_report
 
@@ -42,6 +61,18 @@ def status(
         show.closure(picture["closure"])
     else:
         show.status(picture)
+    if wait and not picture["in_step"]:
+        show.left_out(picture["left_out"])
+        messages.print(f"syncd: not in step within {timeout:g} s", markup=False)
+        raise typer.Exit(_EXIT_OF.get(picture["state"], EXIT_FAILED))
+
+
+async def _in_step(settings: Settings, timeout_s: float) -> Mapping[str, Any]:
+    state_dir = settings.service.state_dir
+    try:
+        return await control.call(state_dir, "in_step", timeout_s=timeout_s)
+    except ConnectionError as error:
+        raise SyncdError(str(error), next_step="systemctl start syncd, or syncd run") from error
 
 
 async def _status(settings: Settings) -> Mapping[str, Any]:

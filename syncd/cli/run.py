@@ -14,9 +14,14 @@ from syncd.errors import EXIT_DONE
 def run(config: ConfigOption = None) -> None:
     """Watch the sources and keep lakeFS in step with them, until SIGTERM or Ctrl-C. SIGHUP: read the file again."""
     from syncd.service import run as service
+    from syncd.service.listening import Listening, listen_of
+    from syncd.service.recent import Recent
+    from syncd.web.server import serve
 
-    loaded = configured(config, log_level=logging.INFO)
-    asyncio.run(service.run(loaded.settings, config=loaded.path))
+    recent = Recent()
+    loaded = configured(config, log_level=logging.INFO, recorder=recent)
+    listening = Listening(listen_of(loaded.settings), serve)
+    asyncio.run(service.run(loaded.settings, config=loaded.path, listening=listening, recent=recent))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EXIT_DONE)  # a call to lakeFS that hangs in a thread must not hold up the end

@@ -87,11 +87,7 @@ def status(picture: Mapping[str, Any]) -> None:
             f"pending: {pending['upload']} to upload ({size(pending['upload_bytes'])}),"
             f" {pending['delete']} to delete, {pending['uncommitted']} staged; since {when(pending['since'])}"
         )
-    configuration = picture["configuration"]
-    if configuration["fault"]:
-        say(f"the former configuration is in effect: {configuration['fault']}")
-    if configuration["at_next_start"]:
-        say(f"changed, in effect at the next start: {', '.join(configuration['at_next_start'])}")
+    _running_by(picture["configuration"], picture["http"])
     for source in picture["sources"]:
         _source(source)
     if picture["retention"]["failure"]:
@@ -101,6 +97,15 @@ def status(picture: Mapping[str, Any]) -> None:
     for table in picture["tables"]:
         _table(table)
     _problems(picture["problems"], picture["not_synced"])
+
+
+def _running_by(configuration: Mapping[str, Any], http: Mapping[str, Any]) -> None:
+    if configuration["fault"]:
+        say(f"the former configuration is in effect: {configuration['fault']}")
+    if configuration["at_next_start"]:
+        say(f"changed, in effect at the next start: {', '.join(configuration['at_next_start'])}")
+    if http["fault"]:
+        say(http["fault"])
 
 
 def _source(source: Mapping[str, Any]) -> None:

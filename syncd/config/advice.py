@@ -35,6 +35,8 @@ def _files(settings: Settings) -> Iterator[str]:
     ca_file = settings.lakefs.ca_file
     if ca_file is not None and not ca_file.is_file():
         yield f"lakefs.ca_file: {ca_file} does not exist or is not a file"
+    if settings.notify.command and not os.access(settings.notify.command[0], os.X_OK):
+        yield f"notify.command: {settings.notify.command[0]} is not there, or cannot be executed by this user"
 
 
 def _triggers(settings: Settings) -> Iterator[str]:

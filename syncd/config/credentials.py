@@ -1,4 +1,4 @@
-"""Keys for lakeFS from where they belong: systemd credentials, secret files, lakectl's environment and file.
+"""Secrets from where they belong: systemd credentials, files of their own, lakectl's environment and file.
 
 Whatever is read here is a secret: no fault and no origin repeats any of it.
 """
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"  # set by systemd for units with LoadCredential=
-SYSTEMD_CREDENTIALS = {
-    "access_key_id": "lakefs_access_key_id",
-    "secret_access_key": "lakefs_secret_access_key",
-}
+SECRETS = (  # each can be given by KEY_file too
+    ("lakefs", "secret_access_key"),
+    ("notify", "webhook_url"),
+    ("notify", "webhook_secret"),
+    ("notify", "ping_url"),
+    ("service", "listen_token"),
+)
+SYSTEMD_CREDENTIALS = {loc: "_".join(loc) for loc in (("lakefs", "access_key_id"), *SECRETS)}
 SECRET_MOUNT = Path("/run/secrets")  # containers mount secrets here, with a mode of their own
 MAX_SECRET_BYTES = 4096
 MAX_LAKECTL_BYTES = 1024 * 1024
@@ -51,7 +55,7 @@ def systemd_layer(environ: Mapping[str, str]) -> tuple[Layer, list[ConfigFault]]
     folder = environ.get(CREDENTIALS_VARIABLE)
     if not folder:
         return layer, faults
-    for key, name in SYSTEMD_CREDENTIALS.items():
+    for (section, key), name in SYSTEMD_CREDENTIALS.items():
         path = Path(folder) / name
         try:
             text = read_secret(path, any_mode=True)
@@ -60,40 +64,42 @@ def systemd_layer(environ: Mapping[str, str]) -> tuple[Layer, list[ConfigFault]]
         except UnfitSecretError as error:
             faults.append(ConfigFault(file=str(path), line=None, key="", rule=str(error)))
         else:
-            layer.put("lakefs", key, text, Place(str(path), None, f"systemd credential {name}"))
+            layer.put(section, key, text, Place(str(path), None, f"systemd credential {name}"))
     return layer, faults
 
 
-def settle_secret(layers: list[Layer], environ: Mapping[str, str]) -> list[ConfigFault]:
-    """Let the topmost layer that gives the secret, in itself or by a file, be the only one that does.
+def settle_secret(layers: list[Layer], environ: Mapping[str, str], section: str, key: str) -> list[ConfigFault]:
+    """Let the topmost layer that gives a secret, in itself or by a file, be the only one that does.
 
     Args:
-        layers: Topmost first. The secret ends up in the winner as ``secret_access_key``; the others lose theirs.
+        layers: Topmost first. The secret ends up in the winner under its own key; the others lose theirs.
         environ: Tells where systemd keeps credentials.
+        section: Where the secret belongs.
+        key: Its key there; the file's is the same with ``_file``.
     """
     faults: list[ConfigFault] = []
-    winner = next((layer for layer in layers if _gives_secret(layer)), None)
-    for layer in layers:
-        if _gives_secret(layer) and layer is not winner:
-            layer.drop("lakefs", "secret_access_key")
-            layer.drop("lakefs", "secret_access_key_file")
-    if winner is None:
+    file_key = f"{key}_file"
+    giving = [layer for layer in layers if layer.get(section, key) or layer.get(section, file_key)]
+    for layer in giving[1:]:
+        layer.drop(section, key)
+        layer.drop(section, file_key)
+    if not giving:
         return faults
-    file = winner.get("lakefs", "secret_access_key_file")
+    winner = giving[0]
+    file = winner.get(section, file_key)
     if not isinstance(file, str):
         return faults
-    place = winner.places["lakefs", "secret_access_key_file"]
-    if winner.get("lakefs", "secret_access_key"):
-        rule = "secret_access_key and secret_access_key_file cannot stand together"
-        return [ConfigFault(file=place.file, line=place.line, key="lakefs.secret_access_key_file", rule=rule)]
+    place = winner.places[section, file_key]
+    if winner.get(section, key):
+        return [_file_fault(place, section, file_key, f"{key} and {file_key} cannot stand together")]
     try:
         secret = read_secret(Path(file), any_mode=below_trusted_folder(Path(file), environ))
     except FileNotFoundError:
-        faults.append(_file_fault(place, file, "does not exist"))
+        faults.append(_file_fault(place, section, file_key, f"{file} does not exist"))
     except UnfitSecretError as error:
-        faults.append(_file_fault(place, file, str(error)))
+        faults.append(_file_fault(place, section, file_key, f"{file} {error}"))
     else:
-        winner.put("lakefs", "secret_access_key", secret, Place(place.file, place.line, f"{file} ({place.origin})"))
+        winner.put(section, key, secret, Place(place.file, place.line, f"{file} ({place.origin})"))
     return faults
 
 
@@ -124,13 +130,8 @@ def read_secret(path: Path, *, any_mode: bool) -> str:
     return text
 
 
-def _gives_secret(layer: Layer) -> bool:
-    return bool(layer.get("lakefs", "secret_access_key") or layer.get("lakefs", "secret_access_key_file"))
-
-
-def _file_fault(place: Place, file: str, rule: str) -> ConfigFault:
-    key = "lakefs.secret_access_key_file"
-    return ConfigFault(file=place.file, line=place.line, key=key, rule=f"{file} {rule}")
+def _file_fault(place: Place, section: str, file_key: str, rule: str) -> ConfigFault:
+    return ConfigFault(file=place.file, line=place.line, key=f"{section}.{file_key}", rule=rule)
 
 
 def below_trusted_folder(path: Path, environ: Mapping[str, str]) -> bool:

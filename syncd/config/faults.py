@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MASK = "********"
 MAX_SHOWN = 100  # characters of a value; more helps nobody
 
-_SECRET_KEYS = re.compile("secret|passw|token|credential|^url$", re.IGNORECASE)
+_SECRET_KEYS = re.compile("secret|passw|token|credential|(^|_)url$", re.IGNORECASE)
 _SECRET_LOOKING = re.compile("key|pass|pwd|auth|secret|token|cred|url", re.IGNORECASE)
 _USERINFO = re.compile(r"://\S*@")
 

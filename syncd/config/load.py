@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from syncd.config import rules
-from syncd.config.credentials import lend, read_lakectl, settle_secret, systemd_layer
+from syncd.config.credentials import SECRETS, lend, read_lakectl, settle_secret, systemd_layer
 from syncd.config.faults import ConfigFault, FaultyConfigError, key_text
 from syncd.config.layers import Layer, Place, environment_layer, first_place, resolve_paths
 from syncd.config.locate import default_state_dir, find
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from syncd.config.lines import Loc
 
-_BLANK_IS_UNSET = ("endpoint", "access_key_id", "secret_access_key", "secret_access_key_file")
+_BLANK_IS_UNSET = [
+    *(("lakefs", key) for key in ("endpoint", "access_key_id")),
+    *((section, key + suffix) for section, key in SECRETS for suffix in ("", "_file")),
+]
+_NOT_FOR_OTHERS = (  # to stand in a file they can read
+    ("lakefs", "secret_access_key"),
+    ("notify", "webhook_secret"),
+    ("service", "listen_token"),
+)
 CALL = "the call"  # the place of what a caller says
 _NO_ADDRESS = "default: no address is set here, in LAKECTL_SERVER_ENDPOINT_URL or in ~/.lakectl.yaml"
 
@@ -78,11 +86,13 @@ def load(
     resolve_paths(environment, base=cwd, home=home)
     found += settle_urls(environment, environ, base=cwd, home=home, private=True)
     systemd, refused = systemd_layer(environ)
-    faults += [*found, *refused, *_exposed_secret(file, path, private=private)]
+    faults += [*found, *refused, *_exposed_secrets(file, path, private=private)]
     layers = [_said(said, cwd, home), systemd, environment, file]
     for layer in layers:
-        layer.drop_blank("lakefs", _BLANK_IS_UNSET)
-    faults += settle_secret(layers, environ)
+        for section, key in _BLANK_IS_UNSET:
+            layer.drop_blank(section, [key])
+    for section, key in SECRETS:
+        faults += settle_secret(layers, environ, section, key)
     lent, found = _lakectl_layers(layers, environ, home, cwd)
     faults += found
     computed = Layer({"source": {"root": os.devnull} if reads_only else {}})  # a missing section is a missing root
@@ -99,12 +109,13 @@ def _said(said: Mapping[str, Any], cwd: Path, home: Path | None) -> Layer:
     return layer
 
 
-def _exposed_secret(file: Layer, path: Path | None, *, private: bool) -> list[ConfigFault]:
-    place = file.places.get(("lakefs", "secret_access_key"))
-    if place is None or private or not file.get("lakefs", "secret_access_key"):
-        return []
+def _exposed_secrets(file: Layer, path: Path | None, *, private: bool) -> list[ConfigFault]:
     rule = f"needs this file to be readable by its owner alone: chmod 600 {shlex.quote(str(path))}"
-    return [ConfigFault(file=place.file, line=place.line, key="lakefs.secret_access_key", rule=rule)]
+    return [
+        ConfigFault(file=file.places[loc].file, line=file.places[loc].line, key=key_text(loc), rule=rule)
+        for loc in _NOT_FOR_OTHERS
+        if not private and loc in file.places and file.get(*loc)
+    ]
 
 
 def _lakectl_layers(

@@ -150,6 +150,31 @@ def http_address(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def web_address(value: object) -> object:
+    """Refuse what is no http or https address. Its path may be a secret."""
+    if not isinstance(value, str):
+        return value
+    form = 'must be like "https://host/path"'
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(form) from None
+    fits = parts.scheme in ("http", "https") and parts.hostname and port != 0 and not parts.fragment
+    if not fits or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(form)
+    return value
+
+
+def command_line(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what cannot be started; () stays."""
+    if value and not value[0].startswith("/"):
+        raise ValueError('must begin with the absolute path of a program, such as "/usr/local/bin/tell"')
+    if any("\0" in part for part in value):
+        raise ValueError("must not contain a NUL character")
+    return value
+
+
 def storage_namespace(value: str) -> str:
     """Refuse what is not a storage address; which buckets exist, only the server knows."""
     if value and not re.fullmatch(r"[a-z][a-z0-9]*://[^\s/?#]\S*", value):
@@ -197,18 +222,29 @@ def tag_template(value: str) -> str:
 
 
 def listen_address(value: str) -> str:
-    """Refuse what is not HOST:PORT on this machine's loopback; "" stays."""
+    """Refuse what is not HOST:PORT with an address of this machine; "" stays."""
     if not value:
         return ""
     host, colon, port = value.rpartition(":")
     if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
         raise ValueError('must be HOST:PORT, such as "127.0.0.1:8410"')
-    if host == "localhost":
-        return value
     try:
-        loopback = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        _host(host)
     except ValueError:
-        loopback = False
-    if not loopback or (":" in host) != host.startswith("["):
-        raise ValueError("must be a loopback address (127.0.0.1, [::1], localhost): this version has no access tokens")
+        raise ValueError('must begin with localhost or an IP address, such as 127.0.0.1, [::1] or "0.0.0.0"') from None
     return value
+
+
+def is_loopback(listen: str) -> bool:
+    """Return whether only this machine reaches an address that ``listen_address`` let pass."""
+    host = _host(listen.rpartition(":")[0])
+    return host is None or host.is_loopback
+
+
+def _host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address; None for localhost."""
+    if host == "localhost":
+        return None
+    if (":" in host) != (host.startswith("[") and host.endswith("]")):
+        raise ValueError("brackets belong around an IPv6 address, and around nothing else")
+    return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))

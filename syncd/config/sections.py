@@ -189,7 +189,18 @@ class ServiceSettings(Section):
     )
     listen: values.ListenAddress = Field(
         default="127.0.0.1:8410",
-        description='Address of the page, health and metrics; this machine only. "" turns them off.',
+        description='Address of health and metrics, for this machine only unless there is a token. "" turns them off.',
+    )
+    listen_token: values.OptionalSecret = Field(
+        default=None,
+        description="What a caller must send as Authorization: Bearer; without it only /livez and /readyz answer."
+        " Allowed here only if this file is readable by its owner alone.",
+    )
+    listen_token_file: values.OptionalPath = Field(
+        default=None,
+        examples=["/etc/syncd/listen-token"],
+        description="File that holds it and nothing else, readable by its owner alone (chmod 600). systemd credential:"
+        " service_listen_token.",
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: console on a terminal, json otherwise."

@@ -6,6 +6,7 @@ is given, and holds it against the same rules.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from syncd.config import rules
 from syncd.config.lakefs_section import LakefsSettings
 from syncd.config.lines import Loc
+from syncd.config.notify_section import NotifySettings
 from syncd.config.sections import (
     GuardSettings,
     PullSettings,
@@ -45,6 +47,7 @@ class Settings(BaseSettings):
     upload: UploadSettings = Field(default_factory=UploadSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     pull: PullSettings = Field(default_factory=PullSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
 
     @classmethod
     def settings_customise_sources(
@@ -99,6 +102,24 @@ def pair_faults(data: Any) -> Iterator[PairFault]:
         yield from _table_pairs([_mapping(table) for table in tables])
     yield from _lakefs_pairs(_mapping(data.get("lakefs")))
     yield from _folder_pairs(_mapping(data.get("source")), _mapping(data.get("service")))
+    yield from _service_pairs(_mapping(data.get("service")))
+    yield from _notify_pairs(_mapping(data.get("notify")))
+
+
+def _notify_pairs(notify: Mapping[str, Any]) -> Iterator[PairFault]:
+    for key in ("webhook_secret", "webhook_secret_file"):
+        if notify.get(key) and not (notify.get("webhook_url") or notify.get("webhook_url_file")):
+            yield ("notify", key), "goes with webhook_url, whose requests it signs", notify[key]
+            return
+
+
+def _service_pairs(service: Mapping[str, Any]) -> Iterator[PairFault]:
+    listen = service.get("listen")
+    if not isinstance(listen, str) or not listen or service.get("listen_token") or service.get("listen_token_file"):
+        return
+    with contextlib.suppress(ValueError):  # it is no address; that is said elsewhere
+        if not rules.is_loopback(rules.listen_address(listen)):
+            yield ("service", "listen"), "other machines reach this address: it needs listen_token_file", listen
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -88,6 +88,10 @@ CacheSize = Annotated[
 AbsolutePath = Annotated[Path, BeforeValidator(_path_text), AfterValidator(_absolute)]
 OptionalPath = Annotated[AbsolutePath | None, BeforeValidator(_blank_is_none)]
 OptionalSecret = Annotated[Annotated[SecretStr, BeforeValidator(_secret_text)] | None, BeforeValidator(_blank_is_none)]
+SecretAddress = Annotated[
+    Annotated[SecretStr, BeforeValidator(rules.web_address)] | None, BeforeValidator(_blank_is_none)
+]
+CommandLine = Annotated[tuple[str, ...], AfterValidator(rules.command_line)]
 Pattern = Annotated[str, AfterValidator(rules.pattern)]
 Repository = Annotated[str, AfterValidator(rules.repository_name)]
 Branch = Annotated[str, AfterValidator(rules.branch_name)]

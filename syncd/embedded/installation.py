@@ -70,7 +70,6 @@ class Installation:
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.directory.chmod(0o700)
-            self.config_path.write_text("# syncd sets everything by environment\n", encoding="utf-8")
         except OSError as error:
             raise EmbeddedServerError(
                 f"The embedded lakeFS cannot keep its data in {self.directory}: {error.strerror}",
@@ -90,7 +89,26 @@ class Installation:
         values = {name: self._read_key(name) for name in Keys.__dataclass_fields__}
         return Keys(**values)
 
-    def environment(self, keys: Keys, *, host: str, port: int) -> dict[str, str]:
+    def write_config(self, keys: Keys) -> None:
+        """Write the server's configuration: its secrets, which an environment would show to others.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        config = {
+            "auth": {"encrypt": {"secret_key": keys.encryption_secret}},
+            "installation": {
+                "user_name": "admin",
+                "access_key_id": keys.access_key_id,
+                "secret_access_key": keys.secret_access_key,
+            },
+        }
+        fresh = self.config_path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        _write_private(fresh, json.dumps(config, indent=2))  # JSON is YAML
+        fresh.replace(self.config_path)
+
+    def environment(self, *, host: str, port: int) -> dict[str, str]:
         """Return the whole environment for the server: nothing of the caller's LAKEFS_* or AWS_* gets in."""
         inherited = {name: os.environ[name] for name in ("PATH", *_LIBRARY_PATHS) if name in os.environ}
         return inherited | {
@@ -101,10 +119,6 @@ class Installation:
             "LAKEFS_BLOCKSTORE_TYPE": "local",
             "LAKEFS_BLOCKSTORE_LOCAL_PATH": str(self.directory / "block"),
             "LAKEFS_COMMITTED_LOCAL_CACHE_DIR": str(self.directory / "cache"),
-            "LAKEFS_AUTH_ENCRYPT_SECRET_KEY": keys.encryption_secret,
-            "LAKEFS_INSTALLATION_USER_NAME": "admin",
-            "LAKEFS_INSTALLATION_ACCESS_KEY_ID": keys.access_key_id,
-            "LAKEFS_INSTALLATION_SECRET_ACCESS_KEY": keys.secret_access_key,
             "LAKEFS_STATS_ENABLED": "false",
             "LAKEFS_SECURITY_CHECK_LATEST_VERSION": "false",
             "LAKEFS_EMAIL_SUBSCRIPTION_ENABLED": "false",

@@ -111,6 +111,7 @@ class ServerProcess:
         self._owner = claim(self.installation)
         try:
             self._keys = self.installation.keys()
+            self.installation.write_config(self._keys)
             self.installation.rotate_log()
             self._start_where_free(self._keys)
         except OSError as error:
@@ -171,7 +172,7 @@ class ServerProcess:
         try:
             self._child = GuardedChild(
                 [str(self._binary), "run", "--config", str(self.installation.config_path)],
-                environment=self.installation.environment(keys, host=self._host, port=port),
+                environment=self.installation.environment(host=self._host, port=port),
                 log_path=self.installation.log_path,
                 lock=lock,
             )

@@ -47,8 +47,11 @@ from syncd.service.waiting import wait_for
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from syncd.batch_run import BatchOutcome
+    from syncd.model import Snapshot
     from syncd.planner.facts import Action, Plan
     from syncd.service.engine import Engine
+    from syncd.tallies import Tallies
 
 log = structlog.get_logger(__name__)
 
@@ -113,8 +116,10 @@ class Daemon:
             failure = self.failure.facts if self.failure else None
             facts = await gather(self._engine, now, prepared=self._prepared, failure=failure)
             plan = decide(facts, self._engine.policies, now)
+            self._note_hold(plan.hold)
             self.live.planned(plan)
             if self.failure is not None:
+                self._engine.tallies.retries += bool(plan.actions)
                 in_vain_up_to = self.failure.facts.last_request if self.failure.facts.needs_person else 0
                 self._engine.requests.failed(self.failure.error, in_vain_up_to=in_vain_up_to)
             for action in plan.actions:
@@ -138,13 +143,15 @@ class Daemon:
                 engine.retention.due.set()
             case Resume():
                 with self.live.doing(Activity.COMMITTING):
-                    await engine.committer.resume()
+                    snapshot = await engine.committer.resume()
+                _count_snapshot(engine.tallies, snapshot)
                 engine.retention.due.set()
             case Publish(trigger=trigger, tag=tag):
                 with self.live.doing(Activity.COMMITTING):
-                    await engine.committer.publish(
+                    snapshot = await engine.committer.publish(
                         trigger, tag, engine.gate.pairings, reasons=engine.requests.reasons()
                     )
+                _count_snapshot(engine.tallies, snapshot)
                 engine.retention.due.set()
             case CheckClosure(staged_at=staged_at):
                 with self.live.doing(Activity.COMPARING):
@@ -154,6 +161,7 @@ class Daemon:
             case Stage():
                 with self.live.doing(Activity.UPLOADING):
                     outcome = await engine.uploader.stage(action)
+                _count_batch(engine.tallies, outcome)
                 await engine.gate.mend()
                 if outcome.error is not None:
                     raise outcome.error
@@ -173,11 +181,19 @@ class Daemon:
             self.failure.facts = replace(self.failure.facts, last_at=min(self.failure.facts.last_at, now))
         await self._engine.clock_was_set_back(now)
 
+    def _note_hold(self, hold: str) -> None:
+        if hold and hold != self.live.hold:
+            log.warning("held", why=hold)
+        elif self.live.hold and not hold:
+            log.info("hold_over")
+        self._engine.tallies.holds += bool(hold and not self.live.hold)
+
     def _failed(self, error: StoreError | JournalError, last_request: int) -> None:
         now = self._engine.clock()
         in_a_row = self.failure.facts.in_a_row + 1 if self.failure else 1
         needs_person = isinstance(error, NeedsPersonStoreError | NotFoundStoreError)
         self._prepared = self._prepared and not needs_person and not isinstance(error, StaleStoreError)
+        self._engine.tallies.failures[error.kind] += 1
         self.failure = Failure(
             FailureFacts(
                 in_a_row=in_a_row,
@@ -199,6 +215,21 @@ class Daemon:
         if self.failure is not None:
             log.info("recovered", failures_in_a_row=self.failure.facts.in_a_row)
             self.failure = None
+
+
+def _count_snapshot(tallies: Tallies, snapshot: Snapshot | None) -> None:
+    if snapshot is not None:
+        tallies.snapshots[snapshot.trigger.value] += 1
+
+
+def _count_batch(tallies: Tallies, outcome: BatchOutcome) -> None:
+    tallies.objects.update(
+        uploaded=outcome.uploaded,
+        deleted=outcome.deleted,
+        changed_under_way=outcome.changed_under_way,
+        refused=outcome.refused,
+    )
+    tallies.uploaded_bytes += outcome.sent_bytes
 
 
 def _proves_more_than_that_it_answers(plan: Plan, failure: FailureFacts, now: datetime) -> bool:

@@ -33,6 +33,7 @@ from syncd.service.sources import make_sources
 from syncd.service.state_dir import held
 from syncd.service.tables import compared_tables, excluding_tables, make_gate, table_roles
 from syncd.sources.base import LeftOut
+from syncd.tallies import Tallies
 from syncd.uploader import Uploader
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Engine:
     pauses: Pauses
     schedule: Schedule | None
     wake: asyncio.Event
+
+    tallies: Tallies = field(default_factory=Tallies)
     target: dict[str, str] = field(default_factory=dict)  # for the log
 
     async def answer(self, request_id: int, held_back: str) -> None:
@@ -121,15 +124,18 @@ async def open_engine(
         EmbeddedServerError: The embedded lakeFS does not start.
     """
     state_dir = settings.service.state_dir
+    tallies = Tallies()
     async with AsyncExitStack() as stack:
         stack.enter_context(held(state_dir))
         journal = await stack.enter_async_context(Journal(state_dir))
-        lakefs = await stack.enter_async_context(open_lakefs(settings, on_progress=on_progress))
+        lakefs = await stack.enter_async_context(
+            open_lakefs(settings, on_progress=on_progress, observer=tallies.request)
+        )
         sources = make_sources(settings, journal, clock)
         await journal.write(moments.not_after, clock())
         await journal.write(tables.forget, [table.name for table in settings.tables])
         await journal.write(closure.configure, excluding_tables(settings))
-        engine = _assemble(settings, journal, lakefs, sources, clock, progress)
+        engine = _assemble(settings, journal, lakefs, sources, clock, progress, tallies)
         stack.push_async_callback(engine.lease.release)
         yield engine
 
@@ -141,6 +147,7 @@ def _assemble(
     sources: Sequence[Source],
     clock: Callable[[], datetime],
     progress: Callable[[int, int], None],
+    tallies: Tallies,
 ) -> Engine:
     place, wake, rereads = settings.lakefs, asyncio.Event(), Rereads(sources)
     gate = make_gate(settings, journal, clock, read_again=rereads.ask)
@@ -229,6 +236,7 @@ def _assemble(
         pauses=Pauses(wake),
         schedule=schedule_of(settings, clock()),
         wake=wake,
+        tallies=tallies,
         target={"repository": place.repository, "endpoint": lakefs.endpoint, "root": str(settings.source.root)},
     )
 

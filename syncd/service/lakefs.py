@@ -18,12 +18,14 @@ from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_lease import LakeFSLease
 from syncd.store.lakefs_pins import LakeFSPins
 from syncd.store.lakefs_reader import LakeFSReader
+from syncd.store.observing import nobody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from syncd.config import Settings
     from syncd.store.base import LeaseStore, ObjectStore, VersionStore
+    from syncd.store.observing import Observer
     from syncd.store.pins import PinStore
     from syncd.store.s3_gateway import S3Gateway
 
@@ -74,12 +76,15 @@ class LakeFS:
 
 
 @asynccontextmanager
-async def open_lakefs(settings: Settings, *, on_progress: Callable[[], None] = lambda: None) -> AsyncIterator[LakeFS]:
+async def open_lakefs(
+    settings: Settings, *, on_progress: Callable[[], None] = lambda: None, observer: Observer = nobody
+) -> AsyncIterator[LakeFS]:
     """Start the embedded server if that is what the settings say, and open both stores; nothing is sent yet.
 
     Args:
         settings: The configuration.
         on_progress: Called whenever something of an upload goes on.
+        observer: Told of each request.
 
     Raises:
         EmbeddedServerError: The embedded server cannot be found, built or started.
@@ -91,12 +96,12 @@ async def open_lakefs(settings: Settings, *, on_progress: Callable[[], None] = l
         if place.embedded:
             server = await stack.enter_async_context(await _embedded(settings))
         access = _access(settings, server)
-        versions = await stack.enter_async_context(open_versions(settings, access))
+        versions = await stack.enter_async_context(open_versions(settings, access, observer))
         yield LakeFS(
             endpoint=access.endpoint,
             storage_namespace=place.storage_namespace or (f"local://{place.repository}" if server else ""),
             objects=await stack.enter_async_context(
-                open_objects(settings, access, place.staging_branch, on_progress=on_progress)
+                open_objects(settings, access, place.staging_branch, on_progress=on_progress, observer=observer)
             ),
             versions=versions,
             claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
@@ -153,6 +158,11 @@ async def open_reader(settings: Settings) -> AsyncIterator[Reader]:
         yield Reader(versions, LakeFSPins(versions.sdk, place.repository, place.staging_branch), settings, access)
 
 
+def access_now(settings: Settings) -> Access | None:
+    """Return how to reach lakeFS as things are, starting nothing; None: the embedded server does not run. Blocks."""
+    return _running_embedded(settings) if settings.lakefs.embedded else _access(settings, None)
+
+
 async def _embedded(settings: Settings) -> EmbeddedLakeFS:
     return EmbeddedLakeFS(settings.service.state_dir, binary=await obtain())
 
@@ -171,7 +181,12 @@ def _running_embedded(settings: Settings) -> Access | None:
 
 
 def open_objects(
-    settings: Settings, access: Access, reference: str, *, on_progress: Callable[[], None] = lambda: None
+    settings: Settings,
+    access: Access,
+    reference: str,
+    *,
+    on_progress: Callable[[], None] = lambda: None,
+    observer: Observer = nobody,
 ) -> S3Gateway:
     """Return the objects of a branch, not yet entered."""
     from syncd.store.s3_gateway import S3Gateway  # noqa: PLC0415 - what reads snapshots starts without an S3 client
@@ -187,10 +202,11 @@ def open_objects(
         addressing_style=place.addressing_style,
         ca_file=str(place.ca_file) if place.ca_file else None,
         on_progress=on_progress,
+        observer=observer,
     )
 
 
-def open_versions(settings: Settings, access: Access) -> LakeFSAPI:
+def open_versions(settings: Settings, access: Access, observer: Observer = nobody) -> LakeFSAPI:
     """Return the version store of the repository, not yet entered."""
     place = settings.lakefs
     return LakeFSAPI(
@@ -199,6 +215,7 @@ def open_versions(settings: Settings, access: Access) -> LakeFSAPI:
         secret_access_key=access.secret_access_key,
         repository=place.repository,
         ca_file=str(place.ca_file) if place.ca_file else None,
+        observer=observer,
     )
 
 

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 HIDDEN = "********"
 
 
-def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
+def set_up(
+    log_format: str, *, secrets: Iterable[str] = (), level: int = logging.INFO, recorder: Processor | None = None
+) -> None:
     """Configure logging for the process.
 
     Args:
         log_format: "auto" (console on a terminal, else JSON), "console" or "json".
         secrets: Values that never appear in a line, wherever they come from.
         level: Of the logging module; lower levels are dropped.
+        recorder: Is given each line once it is free of secrets.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Processor = structlog.processors.JSONRenderer()
@@ -35,7 +38,7 @@ def set_up(log_format: str, *, secrets: Iterable[str] = (), level: int = logging
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, Redaction(secrets), renderer],
+        processors=[*shared, Redaction(secrets), *([recorder] if recorder else []), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from syncd.service.engine import Engine
     from syncd.service.systemd import Notifier
 
-AT_ONCE = ("snapshot", "guard")  # sections
+AT_ONCE = ("snapshot", "guard", "notify")  # sections
 AT_ONCE_OF_UPLOAD = ("batch_objects", "batch_bytes")
 
 log = structlog.get_logger(__name__)

@@ -87,7 +87,7 @@ class SnapshotRequests:
             StoreError: lakeFS still failed when the time ran out.
         """
         deadline_s = self._monotonic() + patience.total_seconds()
-        left_out = await self._barrier(self._clock() + patience, once=once)
+        left_out = await self.barrier(self._clock() + patience, once=once)
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(
             id=next(self._ids), revision=standing.revision, allow_held=allow_held, ends_pause=ends_pause
@@ -100,7 +100,12 @@ class SnapshotRequests:
         finally:
             self._open.pop(facts.id, None)
 
-    async def _barrier(self, deadline: datetime, *, once: bool) -> list[LeftOut]:
+    async def barrier(self, deadline: datetime, *, once: bool = False) -> list[LeftOut]:
+        """Wait until everything in place before this call is observed; return what was not in time.
+
+        Raises:
+            SourceUnavailableError: A source cannot be read.
+        """
         calls = [
             asyncio.ensure_future(source.scan_once(deadline) if once else source.barrier(deadline))
             for source in self._sources

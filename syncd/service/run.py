@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import gc
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from syncd.errors import JournalBrokenError, JournalError, SourceUnavailableError, StoreError
-from syncd.service import approval, health
 from syncd.service.control import ControlServer
 from syncd.service.daemon import Daemon
 from syncd.service.engine import Engine, open_engine
+from syncd.service.handlers import handlers_of
+from syncd.service.listening import Listening
+from syncd.service.notifying import notifying
 from syncd.service.pulse import Pulse
+from syncd.service.recent import Recent
 from syncd.service.reload import Reloading
 from syncd.service.report import answer_json
 from syncd.service.signals import STOP_BUDGET_S, reload_on_signal, stop_on_signals
@@ -25,6 +27,7 @@ from syncd.service.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
     from pathlib import Path
 
     from syncd.config import Settings
@@ -35,12 +38,20 @@ log = structlog.get_logger(__name__)
 PAUSE_S = 5.0  # before a source that could not go on is started again
 
 
-async def run(settings: Settings, *, config: Path | None = None) -> None:
+async def run(
+    settings: Settings,
+    *,
+    config: Path | None = None,
+    listening: Listening | None = None,
+    recent: Recent | None = None,
+) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP has the configuration read again.
 
     Args:
         settings: The configuration.
         config: The file it came from.
+        listening: Where HTTP is served; None: nowhere.
+        recent: Keeps the newest lines of the log; None: nobody does.
 
     Raises:
         SyncdError: It cannot start: the state directory is in use, the journal cannot be opened, and so on.
@@ -53,34 +64,35 @@ async def run(settings: Settings, *, config: Path | None = None) -> None:
                 engine = await stack.enter_async_context(open_engine(settings, on_progress=pulse.moved))
             gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
             daemon, reloading = Daemon(engine, pulse=pulse), Reloading(settings, config)
-            broken = await _serve(engine, daemon, reloading, notifier, stopping)
+            standing = Standing(engine, daemon, reloading, listening or Listening(None, None))
+            broken = await _serve(engine, daemon, standing, recent or Recent(), notifier, stopping)
     if broken is not None:
         raise broken
     log.info("stopped")
 
 
 async def _serve(
-    engine: Engine, daemon: Daemon, reloading: Reloading, notifier: Notifier, stopping: asyncio.Event
+    engine: Engine,
+    daemon: Daemon,
+    standing: Standing,
+    recent: Recent,
+    notifier: Notifier,
+    stopping: asyncio.Event,
 ) -> JournalBrokenError | None:
     """Run everything until the loop has ended; return what ended it if that was the journal."""
-    state_dir, ending, reload = reloading.settings.service.state_dir, asyncio.Event(), asyncio.Event()
-    standing = Standing(engine, daemon, reloading)
-    handlers = {
-        "snapshot": _snapshot_handler(engine),
-        "status": lambda _request: standing.status(),
-        "health": _health_handler(engine, daemon),
-        "held": lambda _request: approval.held(engine),
-        "approve": _approve_handler(engine, daemon),
-        "agree": lambda request: approval.agree(engine, request),
-    }
+    reloading, ending, reload = standing.reloading, asyncio.Event(), asyncio.Event()
+    state_dir = reloading.settings.service.state_dir
+    handlers = handlers_of(engine, daemon, standing, recent)
     lenders = {"pause": lambda request: engine.pauses.pause(str(request["why"]))}
-    async with ControlServer(state_dir, handlers, lenders), asyncio.TaskGroup() as group:
+    telling = notifying(engine, daemon, standing)
+    async with telling, ControlServer(state_dir, handlers, lenders), asyncio.TaskGroup() as group:
         background = [group.create_task(_keep_running(source, ending)) for source in engine.sources]
         background.append(group.create_task(engine.lakefs.keep_alive()))
         background.append(group.create_task(engine.lease.keep()))
         background.append(group.create_task(engine.retention.serve()))
         background.append(group.create_task(_examine(engine)))
         background.append(group.create_task(tell(standing, daemon, notifier)))
+        background.append(group.create_task(standing.listening.keep(standing)))
         background.append(group.create_task(reloading.serve(engine, reload, notifier)))
         loop = asyncio.create_task(daemon.loop())
         stop_on_signals(daemon, loop, stopping)
@@ -126,35 +138,6 @@ async def _keep_running(source: Source, ending: asyncio.Event) -> None:
                 return  # the error came on the way out, and hides that it was cancelled
             log.warning("source_paused", source=source.name, error=str(error), retry_in_s=PAUSE_S)
         await asyncio.sleep(PAUSE_S)
-
-
-def _snapshot_handler(engine: Engine) -> Any:
-    async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer = await engine.requests.snapshot(
-            patience=timedelta(seconds=float(request["timeout_s"])),
-            allow_held=bool(request["allow_held"]),
-            reason=str(request.get("reason", "")),
-            ends_pause=bool(request.get("ends_pause")),
-        )
-        return answer_json(answer)
-
-    return handle
-
-
-def _health_handler(engine: Engine, daemon: Daemon) -> Any:
-    async def handle(_request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return health.report(engine, daemon)
-
-    return handle
-
-
-def _approve_handler(engine: Engine, daemon: Daemon) -> Any:
-    async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer = await approval.approve(engine, request)
-        daemon.try_again()
-        return answer
-
-    return handle
 
 
 async def sync_once(

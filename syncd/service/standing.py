@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from syncd.errors import JournalError
+from syncd.service import health
 from syncd.service.report import daemon_picture
-from syncd.status import headline, iso, status
+from syncd.status import State, headline, iso, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 
     from syncd.service.daemon import Daemon
     from syncd.service.engine import Engine
+    from syncd.service.listening import Listening
     from syncd.service.reload import Reloading
     from syncd.service.systemd import Notifier
+    from syncd.tallies import Tallies
 
 EVERY_S = 2.0
+IN_STEP = (State.IDLE, State.DEGRADED)  # the newest snapshot holds all that was seen of the source
 SIGNS_OF_LIFE = 3.0  # in the time that the manager waits for one
 
 log = structlog.get_logger(__name__)
@@ -33,16 +37,33 @@ class Standing:
         engine: Its parts.
         daemon: The loop.
         reloading: What became of a changed configuration.
+        listening: Where HTTP is served.
     """
 
-    def __init__(self, engine: Engine, daemon: Daemon, reloading: Reloading) -> None:
-        self._engine, self._daemon, self._reloading = engine, daemon, reloading
+    def __init__(self, engine: Engine, daemon: Daemon, reloading: Reloading, listening: Listening) -> None:
+        self._engine, self._daemon = engine, daemon
+        self.reloading, self.listening = reloading, listening
         self._state, self._since = "", engine.clock()
+        self._in_step_at: datetime | None = None
+
+    @property
+    def tallies(self) -> Tallies:
+        """What has been counted since the start."""
+        return self._engine.tallies
+
+    def health(self) -> dict[str, Any]:
+        """Return whether it lives and whether it is ready, with all that was checked."""
+        return health.report(self._engine, self._daemon)
 
     async def status(self) -> dict[str, Any]:
         """Return everything, as ``syncd status --json`` shows it."""
-        configuration = {"fault": self._reloading.fault, "at_next_start": list(self._reloading.at_next_start)}
-        return {**await self._read(status), "configuration": configuration}
+        configuration = {"fault": self.reloading.fault, "at_next_start": list(self.reloading.at_next_start)}
+        return {
+            **await self._read(status),
+            "in_step_at": iso(self._in_step_at),
+            "configuration": configuration,
+            "http": self.listening.as_json(),
+        }
 
     async def headline(self) -> dict[str, Any]:
         """Return the state, since when, why, and the next step; costs little, whatever waits."""
@@ -50,6 +71,8 @@ class Standing:
 
     async def _read(self, picture: Callable[..., dict[str, Any]]) -> dict[str, Any]:
         found = await self._engine.journal.read(picture, daemon_picture(self._engine, self._daemon))
+        if found["state"] in IN_STEP:
+            self._in_step_at = self._engine.clock()
         return {**found, "since": iso(self._since_when(found["state"]))}
 
     def _since_when(self, state: str) -> datetime:

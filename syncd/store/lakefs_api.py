@@ -10,7 +10,8 @@ from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStor
 from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
 from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
 from syncd.store.lakefs_rows import paths_query, to_commit, to_difference, to_object
-from syncd.store.translate import Place, not_lakefs
+from syncd.store.observing import nobody
+from syncd.store.translate import Place, not_lakefs, require_name
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from syncd.store.base import Commit, Difference, ObjectInfo
+    from syncd.store.observing import Observer
 
 MOST_NAMED = 10  # keys in a message
 
@@ -29,7 +31,7 @@ class LakeFSAPI:
     unknown as after a lost connection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one setting, and who is told
         self,
         *,
         endpoint: str,
@@ -40,6 +42,7 @@ class LakeFSAPI:
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 60.0,
         commit_timeout_s: float = 300.0,
+        observer: Observer = nobody,
     ) -> None:
         """Prepare a store; nothing is sent before it is used.
 
@@ -52,6 +55,7 @@ class LakeFSAPI:
             connect_timeout_s: For a connection.
             read_timeout_s: For an answer.
             commit_timeout_s: For the answer to a commit or a merge, which grow with what they hold.
+            observer: Told of each request.
         """
         self._place = Place(endpoint=endpoint, repository=repository)
         self._repository, self._ca_file = repository, ca_file
@@ -62,6 +66,7 @@ class LakeFSAPI:
             secret_access_key=secret_access_key,
             ca_file=ca_file,
             limits_s=(connect_timeout_s, read_timeout_s),
+            observer=observer,
         )
 
     async def __aenter__(self) -> Self:
@@ -76,11 +81,11 @@ class LakeFSAPI:
     async def ensure_repository(self, storage_namespace: str, default_branch: str) -> bool:
         """See ``VersionStore.ensure_repository``."""
         doing = f"creating the repository {self._repository} in {storage_namespace or 'no storage namespace'}"
-        self._refuse(repository_fault(self._repository), "lakefs.repository")
+        require_name(repository_fault(self._repository), self._repository, "lakefs.repository")
         if await self._has_repository():
             return False
-        self._refuse(namespace_fault(storage_namespace), "lakefs.storage_namespace")
-        self._refuse(branch_fault(default_branch), "lakefs.publish_branch")
+        require_name(namespace_fault(storage_namespace), self._repository, "lakefs.storage_namespace")
+        require_name(branch_fault(default_branch), self._repository, "lakefs.publish_branch")
         try:
             await self.sdk.call(
                 doing,
@@ -282,15 +287,6 @@ class LakeFSAPI:
     async def _repository_record(self) -> Any:
         doing = f"looking up the repository {self._repository}"
         return await self.sdk.call(doing, self.sdk.client.repositories_api.get_repository, self._repository)
-
-    def _refuse(self, fault: str | None, setting: str) -> None:
-        """Refuse a name that lakeFS would refuse without saying why, or accept and then not work with."""
-        if fault:
-            raise NeedsPersonStoreError(
-                f"The repository {self._repository!r} does not exist and cannot be created",
-                cause=fault.capitalize(),
-                next_step=f"set {setting}",
-            )
 
     async def _branch_head(self, branch: str) -> str:
         doing = f"looking up the branch {branch}"

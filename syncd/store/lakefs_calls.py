@@ -10,7 +10,7 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -18,9 +18,12 @@ import urllib3
 from syncd import __version__
 from syncd.store import translate
 from syncd.store.lakefs_sdk import ApiException, Configuration, LakeFSClient, OpenApiException
+from syncd.store.observing import API, nobody, observed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from syncd.store.observing import Observer
 
 PAGE_ROWS = 1_000  # the most lakeFS gives in one answer
 THREADS = 4
@@ -40,6 +43,7 @@ class SDKCalls:
         secret_access_key: str,
         ca_file: str | None,
         limits_s: tuple[float, float],
+        observer: Observer = nobody,
     ) -> None:
         """Prepare a client; nothing is sent.
 
@@ -49,8 +53,9 @@ class SDKCalls:
             secret_access_key: Of lakeFS.
             ca_file: PEM file of the certificates to trust; None: the system's.
             limits_s: Seconds for a connection and for an answer, where a call has none of its own.
+            observer: Told of each request.
         """
-        self._place, self._limits_s = place, limits_s
+        self._place, self._limits_s, self._observer = place, limits_s, observer
         self.client: Any = _client(place.endpoint, access_key_id, secret_access_key, ca_file)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="syncd-lakefs")
 
@@ -84,7 +89,18 @@ class SDKCalls:
         **query: Any,
     ) -> Any:
         """Make one request in a thread of the pool, with time limits, and translate what goes wrong."""
-        place = replace(self._place, branch=branch)
+        with observed(self._observer, API, function.__name__):
+            return await self._call(doing, function, args, query, replace(self._place, branch=branch), limits_s)
+
+    async def _call(
+        self,
+        doing: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        query: dict[str, Any],
+        place: translate.Place,
+        limits_s: tuple[float, float] | None,
+    ) -> Any:
         call = partial(function, *args, **query, _request_timeout=limits_s or self._limits_s)
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -104,6 +120,7 @@ class SDKCalls:
 def no_answer(function: Callable[..., Any]) -> Callable[..., bool]:
     """Return the function with an answer in place of none, by which ``call`` tells a server that is not lakeFS."""
 
+    @wraps(function)
     def call(*args: Any, **query: Any) -> bool:
         function(*args, **query)
         return True

@@ -7,7 +7,7 @@ No request is tried twice here: the planner decides when to try again, and every
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -18,16 +18,18 @@ from syncd.errors import ContentChangedStoreError, PermanentStoreError, StoreErr
 from syncd.keys import describe_key_fault, key_fault
 from syncd.store import translate
 from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata
+from syncd.store.observing import S3, nobody, observed
 from syncd.store.s3_body import CHANGED, CHUNK_BYTES, as_body, matches
 from syncd.store.s3_client import open_client
 from syncd.store.s3_signing import KnownDigestSigner
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
     from syncd.model import Fingerprint
+    from syncd.store.observing import Observer
 
 MAX_KEYS_PER_DELETE = 1_000  # source: lakeFS pkg/gateway/operations/deleteobjects.go, after the Amazon S3 API
 _NOT_IN_XML = ("\ufffe", "\uffff")  # fine in a key, but one of them spoils a whole delete request
@@ -53,6 +55,7 @@ class S3Gateway:
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 60.0,
         on_progress: Callable[[], None] = lambda: None,
+        observer: Observer = nobody,
     ) -> None:
         """Prepare a store; nothing is sent before it is entered and used.
 
@@ -68,12 +71,13 @@ class S3Gateway:
             connect_timeout_s: For a connection.
             read_timeout_s: Without progress in either direction; not for a whole upload.
             on_progress: Called when a request begins, and whenever bytes of one have gone or come.
+            observer: Told of each request.
         """
         self._place = translate.Place(endpoint=endpoint, repository=repository, branch=branch)
         self._ca_file = ca_file
         self._slots = asyncio.Semaphore(concurrency)
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
-        self._on_progress = on_progress
+        self._on_progress, self._observer = on_progress, observer
         self._exit_stack = AsyncExitStack()
         self._client: Any = None
         self._client_context = open_client(
@@ -100,7 +104,7 @@ class S3Gateway:
         doing = f"storing {key}"
         _check(key, doing)
         try:
-            async with self._request(doing) as progressed:
+            async with self._request("PutObject", doing) as progressed:
                 answer = await self._client.put_object(
                     Bucket=self._place.repository,
                     Key=self._path(key),
@@ -149,7 +153,7 @@ class S3Gateway:
         """See ``ObjectStore.head``. None also where the branch or the repository is missing."""
         doing = f"looking up {key}"
         _check(key, doing)
-        async with self._request(doing):
+        async with self._request("HeadObject", doing):
             try:
                 answer = await self._client.head_object(Bucket=self._place.repository, Key=self._path(key))
             except ClientError as error:
@@ -177,7 +181,7 @@ class S3Gateway:
         """See ``ObjectStore.fetch``."""
         doing = f"reading {key}"
         _check(key, doing)
-        async with self._request(doing) as progressed:
+        async with self._request("GetObject", doing) as progressed:
             answer = await self._client.get_object(Bucket=self._place.repository, Key=self._path(key))
             self._etag(answer, doing)
             async with answer["Body"] as stream:
@@ -188,7 +192,7 @@ class S3Gateway:
 
     async def _delete_together(self, keys: Sequence[str]) -> tuple[set[str], dict[str, StoreError]]:
         doing = f"deleting {len(keys)} objects"
-        async with self._request(doing):
+        async with self._request("DeleteObjects", doing):
             answer = await self._client.delete_objects(
                 Bucket=self._place.repository,
                 Delete={"Objects": [{"Key": self._path(key)} for key in keys]},
@@ -208,7 +212,7 @@ class S3Gateway:
 
     async def _delete_alone(self, key: str) -> None:
         doing = f"deleting {key}"
-        async with self._request(doing):
+        async with self._request("DeleteObject", doing):
             answer = await self._client.delete_object(Bucket=self._place.repository, Key=self._path(key))
         if answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NO_CONTENT:
             raise translate.not_lakefs(doing, self._place)
@@ -230,7 +234,7 @@ class S3Gateway:
         return f"{self._place.branch}/{key}"
 
     @asynccontextmanager
-    async def _request(self, doing: str) -> AsyncIterator[Callable[[], None]]:
+    async def _request(self, operation: str, doing: str) -> AsyncIterator[Callable[[], None]]:
         """Hold a slot for one request, bound its time, and translate what goes wrong.
 
         Yields a function to call on each progress: the time limit counts from there. aiohttp's own limits do not
@@ -238,7 +242,7 @@ class S3Gateway:
         """
         loop = asyncio.get_running_loop()
         async with self._slots:
-            try:
+            with observed(self._observer, S3, operation), self._translated(doing):
                 async with asyncio.timeout(self._connect_timeout_s + self._read_timeout_s) as limit:
 
                     def progressed() -> None:
@@ -247,10 +251,15 @@ class S3Gateway:
 
                     self._on_progress()
                     yield progressed
-            except ClientError as error:
-                raise translate.refused(_answer(error), doing, self._place) from error
-            except (BotoCoreError, aiohttp.ClientError, translate.BodyError, OSError) as error:
-                raise translate.unreachable(error, doing, self._place) from error
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            raise translate.refused(_answer(error), doing, self._place) from error
+        except (BotoCoreError, aiohttp.ClientError, translate.BodyError, OSError) as error:
+            raise translate.unreachable(error, doing, self._place) from error
 
 
 def _answer(error: ClientError) -> translate.Answer:

@@ -134,6 +134,22 @@ def not_lakefs(doing: str, place: Place) -> StoreError:
     return _build(_NOT_LAKEFS, Answer(status=0), doing, place)
 
 
+def require_name(fault: str | None, repository: str, setting: str) -> None:
+    """Refuse a name that lakeFS would refuse without saying why, or accept and then not work with.
+
+    Args:
+        fault: What is wrong with it; None: nothing.
+        repository: The one to be created.
+        setting: Where the name is set.
+    """
+    if fault:
+        raise NeedsPersonStoreError(
+            f"The repository {repository!r} does not exist and cannot be created",
+            cause=fault.capitalize(),
+            next_step=f"set {setting}",
+        )
+
+
 def _find_rule(answer: Answer) -> Rule:
     if rule := BY_CODE.get(answer.code):
         return rule

@@ -24,7 +24,7 @@ SNAPSHOT_KEYS = {
 STATUS_KEYS = {
     "state", "since", "why", "next_step", "configuration", "pending", "next_decision_at",
     "snapshot", "hold", "failure", "retention", "sources", "tables",
-    "not_synced", "problems",
+    "not_synced", "problems", "in_step_at", "http",
 }  # fmt: skip
 
 

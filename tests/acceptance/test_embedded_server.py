@@ -141,7 +141,7 @@ def test_a_server_without_guard_or_owner_is_taken_over(lakefs_binary: Path, tmp_
     with FileLock(installation.server_lock_path) as lock:
         orphan = subprocess.Popen(
             [lakefs_binary, "run", "--config", installation.config_path],
-            env=installation.environment(installation.keys(), host="127.0.0.1", port=port),
+            env=installation.environment(host="127.0.0.1", port=port),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[lock.fileno()],

@@ -34,7 +34,12 @@ def documented_commands() -> list[str]:
 @pytest.mark.parametrize("number", range(len(blocks("toml"))))
 def test_each_configuration_shown_loads(number, tmp_path):
     text = blocks("toml")[number]
-    for name, content in (("lakefs-secret", "secret"), ("labels-url", "postgresql://reader:secret@db/photos")):
+    contents = {
+        "lakefs-secret": "secret",
+        "labels-url": "postgresql://reader:secret@db/photos",
+        "webhook-secret": "secret",
+    }
+    for name, content in contents.items():
         secret = tmp_path / name
         secret.touch(mode=0o600)
         secret.write_text(content)
@@ -62,9 +67,14 @@ def test_each_make_target_shown_exists():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-def test_each_file_linked_exists():
+def test_each_file_and_section_linked_exists():
+    sections = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^##+ (.*)", README, re.MULTILINE)
+    }
     for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert link.startswith("https://") or (ROOT / link).exists(), link
+        there = link[1:] in sections if link.startswith("#") else link.startswith("https://") or (ROOT / link).exists()
+        assert there, link
 
 
 def test_the_pipeline_line_gives_the_tag(tmp_path, lakefs_binary):

@@ -43,12 +43,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def until(condition: Callable[[], T], what: str, *, timeout_s: float = PATIENCE_S) -> T:
+def until(condition: Callable[[], T], what: str | Callable[[], str], *, timeout_s: float = PATIENCE_S) -> T:
     """Return the condition's first true value; fail with ``what`` (called if it can be) after the deadline."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what() if callable(what) else what}"
         pause.wait(LOOK_EVERY_S)
     return value
 

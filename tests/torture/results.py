@@ -1,10 +1,11 @@
-"""What was tried and found, as a page: ``python -m tests.torture.results FIGURES.jsonl > tests/RESULTS.md``."""
+"""What was tried and found, as a page: ``python -m tests.torture.results SECTION FIGURES.jsonl`` renews a section."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,13 +16,21 @@ from typing import Any
 import syncd
 from syncd.embedded.binary import find_or_build, version_of
 
+PAGE = Path(__file__).parents[1] / "RESULTS.md"
 INTRODUCTION = """\
 # What was tried
 
-`make torture` does to syncd whatever can be done to it, as often as the table says, and writes this page. A line is
-there only if its test passed; the figures are what the test measured or counted. `SYNCD_TEST_SEED` repeats a course of
-events, `make torture SCALE=0.1` takes a tenth of each.
+A line is there only if its test passed; the figures are what the test measured or counted. `SYNCD_TEST_SEED` repeats a
+course of events. The same tests run in CI, a slice of each.
 """
+SECTIONS = {
+    "Torture": """\
+`make torture` does to syncd whatever can be done to it, as often as the table says; `SCALE=0.1` takes a tenth of each.
+""",
+    "The running service": """\
+`make figures` measures what it costs to have it running, for an hour.
+""",
+}
 
 
 def machine() -> list[tuple[str, str]]:
@@ -46,11 +55,19 @@ def _commit() -> str:
     ).stdout.strip()
 
 
-def page(lines: list[dict[str, Any]]) -> str:
-    """Return the page as Markdown."""
+def section(title: str, lines: list[dict[str, Any]]) -> str:
+    """Return one section as Markdown."""
     about = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in machine())]
     table = ["| Tried | N | Found | Seconds | Seed | Test |", "|---|---:|---|---:|---:|---|", *map(_row, lines)]
-    return "\n".join([INTRODUCTION, *about, "", *table, ""])
+    return "\n".join([f"## {title}\n", SECTIONS[title], *about, "", *table, ""])
+
+
+def page(former: str, title: str, lines: list[dict[str, Any]]) -> str:
+    """Return the page with one section new and the others as they were, each with the day and the code it is of."""
+    found = dict(re.findall(r"^(?:## (.*)\n)((?:(?!^## ).*\n)*)", former, re.MULTILINE))
+    kept = {one: f"## {one}\n{text.rstrip()}\n" for one, text in found.items() if one in SECTIONS}
+    kept[title] = section(title, lines)
+    return "\n".join([INTRODUCTION, *(kept[one] for one in SECTIONS if one in kept)])
 
 
 def _row(line: dict[str, Any]) -> str:
@@ -65,8 +82,9 @@ def _number(value: float | str) -> str:
 
 
 def main() -> None:
-    lines = [json.loads(line) for path in sys.argv[1:] for line in Path(path).read_text().splitlines()]
-    sys.stdout.write(page(lines))
+    title, figures = sys.argv[1:]
+    lines = [json.loads(line) for line in Path(figures).read_text().splitlines()]
+    PAGE.write_text(page(PAGE.read_text() if PAGE.exists() else "", title, lines))
 
 
 if __name__ == "__main__":

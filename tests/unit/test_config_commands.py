@@ -48,7 +48,8 @@ def test_the_examples_commented_keys_are_valid_once_a_choice_is_made(tmp_path: P
     secret = tmp_path / "secret"
     secret.write_text("0123456789")
     secret.chmod(0o600)
-    left_out = ("#csv", "#url_file", "#query", "#secret_access_key =", "#closure_wait")
+    choices = ("#webhook_url_file", "#webhook_secret", "#ping_url_file", "#listen_token")
+    left_out = ("#csv", "#url_file", "#query", "#secret_access_key =", "#closure_wait", *choices)
     lines = [
         line if line.startswith(("# ", *left_out)) else line.removeprefix("#")
         for line in example_toml().replace("/etc/syncd/lakefs-secret", str(secret)).splitlines()

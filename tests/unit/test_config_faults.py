@@ -97,6 +97,7 @@ def test_one_value_is_refused_with_line_key_rule_value_and_nearest_key(tmp_path:
             "1: lakefs.access_key_id: is missing: the server at endpoint asks for it",
         ),
         ('[lakefs]\nendpoint = "http://h"\n', "1: lakefs.secret_access_key: is missing: the server at endpoint asks"),
+        ('[service]\nlisten = "0.0.0.0:8410"\n', "2: service.listen: other machines reach this address: it needs"),
         ('[service]\nstate_dir = "/srv/images/.state"\n', "must not contain service.state_dir (/srv/images/.state)"),
         ('[service]\nstate_dir = "/srv/images"\n', "must not contain service.state_dir (/srv/images)"),
         ('[service]\nstate_dir = "/srv"\n', "must not lie inside service.state_dir (/srv)"),

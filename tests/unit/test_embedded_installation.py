@@ -82,7 +82,7 @@ def test_the_server_inherits_nothing_that_could_change_it(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hers")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy")
 
-    environment = installation.environment(installation.keys(), host="127.0.0.1", port=1234)
+    environment = installation.environment(host="127.0.0.1", port=1234)
 
     assert environment["LAKEFS_DATABASE_TYPE"] == "local"
     assert environment["LAKEFS_LISTEN_ADDRESS"] == "127.0.0.1:1234"

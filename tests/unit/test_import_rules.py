@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
-_WORDS = ["model", "errors", "keys", "names", "threads"]
+_WORDS = ["model", "errors", "keys", "names", "tallies", "threads"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
 _WORK = [
     *["bodies", "batch_run", "uploader", "commit_text", "committer", "gate", "ownership", "retention", "status"],
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "errors": [],
     "keys": ["model"],
     "names": ["model"],
+    "tallies": [],
     "threads": [],
     "planner": ["model", "names"],
     "fingerprint": ["model", "errors"],
@@ -53,8 +54,10 @@ MAY_IMPORT = {
     "config": ["errors", "names", "planner.tag_name"],
     "embedded": ["errors", "threads"],
     # those who put it all together; only here settings are read
-    "service": [*_OUTSIDE, *_WORK, "config", "embedded"],
-    "web": [*_OUTSIDE, *_WORK],
+    "window": ["tallies"],
+    "notify": [],  # it is handed looks at the dataset, and whom to tell
+    "service": [*_OUTSIDE, *_WORK, "config", "embedded", "notify", "window"],
+    "web": [*_OUTSIDE, *_WORK, "window"],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
     "datasets": ["client", "errors", "model", "snapshots", "store.base"],  # the last for the shape of an object
     # parts for other programs, which nothing of syncd imports
@@ -62,14 +65,16 @@ MAY_IMPORT = {
     "__main__": ["cli"],
     "__init__": ["client", "errors"],  # the library's names, imported when they are used
     "demo": [*_WORDS, "config", "embedded", "service"],
-    "cli": [*_OUTSIDE, *_WORK, "config", "embedded", "service", "web", "client", "demo"],
+    "doctor": [*_OUTSIDE, "config", "embedded", "service", "status"],
+    "setup": [*_OUTSIDE, "config", "doctor", "embedded"],
+    "cli": [*_OUTSIDE, *_WORK, "config", "doctor", "embedded", "service", "setup", "web", "client", "demo"],
 }
 
 # Each library has one home, so that another one can take its place. "*" also stands for folders.
 HOMES = {
     "airflow": ["integrations/airflow/*.py"],
     "aiobotocore": ["store/s3_*.py"],
-    "aiohttp": ["store/s3_*.py", "store/lakefs_reader.py"],
+    "aiohttp": ["store/s3_*.py", "store/lakefs_reader.py", "web/*.py", "notify/http.py"],
     "botocore": ["store/s3_*.py", "demo/*.py"],
     "boto3": ["demo/*.py"],  # the demo reads back with a client that is not syncd's own
     "cronsim": ["config/*.py", "service/schedule.py"],
@@ -91,6 +96,7 @@ HOMES = {
         "datasets/*.py",
         "demo/witness.py",
     ],
+    "prometheus_client": ["web/exposition.py"],
     "prefect": ["integrations/prefect/*.py"],
     # the second to import the SDK faster; a block of Prefect's is one of its models
     "pydantic": ["config/*.py", "store/lakefs_sdk.py", "integrations/prefect/block.py"],
@@ -106,6 +112,8 @@ HOMES = {
         "status.py",
         "gate.py",
         "retention/checking.py",
+        "doctor/host.py",
+        "doctor/system_facts.py",
         "service/*_report.py",
         "sources/tables/*.py",
         "snapshots/*.py",  # what may not fit into memory
@@ -116,6 +124,7 @@ HOMES = {
         "sources/*.py",
         "journal/*.py",
         "store/*.py",
+        "notify/*.py",
         "ownership/*.py",
         "retention/*.py",
         "snapshots/in_use.py",
