@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 KEPT = 1000
 MOST = 100  # in one answer, which has to fit a line of the control socket
-LONGEST_VALUE = 1000  # characters
+LONGEST_VALUE = 1000  # characters of JSON
+LONGEST_ESCAPE = 6  # of one character
 LOOK_EVERY_S = 0.1
 LONGEST_WAIT_S = 30.0
 
@@ -26,7 +27,9 @@ def _short(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+    if len(json.dumps(text)) <= LONGEST_VALUE:
+        return text
+    return text[: LONGEST_VALUE // LONGEST_ESCAPE] + "…"
 
 
 class Recent:
