@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEPT = 1000
 MOST = 100  # in one answer, which has to fit a line of the control socket
 LONGEST_VALUE = 1000  # characters of JSON
-LONGEST_ESCAPE = 6  # of one character
+LONGEST_ESCAPE = 12  # of one character: two times \uXXXX
 LOOK_EVERY_S = 0.1
 LONGEST_WAIT_S = 30.0
 

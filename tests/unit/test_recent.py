@@ -45,7 +45,7 @@ async def test_nobody_waits_longer_than_the_connection_should_last(monkeypatch: 
         assert (await Recent().request({"wait_s": 1e9}))["events"] == []
 
 
-@pytest.mark.parametrize("character", ["x", "\x01", "é", "\udcff", '"'])
+@pytest.mark.parametrize("character", ["x", "\x01", "é", "😀", "\udcff", '"'])
 def test_an_answer_fits_a_line_of_the_control_socket_whatever_is_logged(character: str) -> None:
     recent, text = Recent(), character * 10**5
     for _ in range(MOST):
