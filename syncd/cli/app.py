@@ -10,9 +10,11 @@ import typer
 from syncd import __version__
 from syncd.cli import config_commands, lakefs_commands, retention_commands, table_commands
 from syncd.cli.approve import approve
+from syncd.cli.bundle import bundle
 from syncd.cli.common import messages, printable
 from syncd.cli.demo import demo
 from syncd.cli.diff import diff
+from syncd.cli.doctor import doctor
 from syncd.cli.health import health
 from syncd.cli.history import explain, log, show_snapshot
 from syncd.cli.look import plan, status
@@ -41,6 +43,8 @@ app.command()(status)
 app.command()(top)
 app.command()(tail)
 app.command()(health)
+app.command()(doctor)
+app.command()(bundle)
 app.command()(approve)
 app.command()(log)
 app.command(name="show")(show_snapshot)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.common import ConfigOption, JsonOption, print_json
+from syncd.cli.common import ConfigOption, JsonOption, print_json, say
+from syncd.cli.doctor import online_findings
 from syncd.config import FaultyConfigError, Loaded, Settings, advice, load, report
+from syncd.doctor import findings
+from syncd.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,16 +19,33 @@ app = typer.Typer(name="config", help="Check the configuration, show what is in 
 
 
 @app.command()
-def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check the configuration without asking any server; exit 78 and name every fault if it is wrong."""
+def check(
+    config: ConfigOption = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Ask lakeFS and the databases, too, as syncd doctor does; nothing is written."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the configuration without asking any server; exit 78 and name every fault if it is wrong.
+
+    With --online: exit 5 if the only fault is that lakeFS cannot be reached, 1 if anything else fails.
+    """
     loaded = _load(config, json_output=as_json)
     warnings = advice(loaded)
+    found = online_findings(loaded) if online else []
+    code = findings.exit_code(found)
     if as_json:
-        print_json(_verdict(loaded.path, ok=True, warnings=warnings))
-        return
-    typer.echo(f"{loaded.path or 'environment'}: ok")
-    for warning in warnings:
-        typer.echo(f"  warning: {warning}", err=True)
+        verdict = _verdict(loaded.path, ok=code == EXIT_DONE, warnings=warnings)
+        print_json({**verdict, "online": findings.as_json(found)} if online else verdict)
+    else:
+        typer.echo(f"{loaded.path or 'environment'}: ok")
+        for warning in warnings:
+            typer.echo(f"  warning: {warning}", err=True)
+        for line in findings.as_lines(found) if online else ():
+            say(line)
+    if code != EXIT_DONE:
+        raise typer.Exit(code)
 
 
 @app.command()
