@@ -4,7 +4,7 @@
 # runs private servers of its own. Elsewhere it says how, and succeeds.
 set -eu
 
-install='apt-get install -y --no-install-recommends postgresql mariadb-server strace systemd-container debootstrap prometheus'
+install='apt-get install -y --no-install-recommends postgresql mariadb-server strace systemd-container debootstrap prometheus buildah'
 policy=/usr/sbin/policy-rc.d
 
 say() { printf 'test tools: %s\n' "$*" >&2; }
@@ -23,7 +23,7 @@ have_mariadb() {
 missing=
 have_postgres || missing="$missing PostgreSQL"
 have_mariadb || missing="$missing MariaDB"
-for tool in strace systemd-nspawn debootstrap promtool; do
+for tool in strace systemd-nspawn debootstrap promtool buildah; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 [ -n "$missing" ] || exit 0

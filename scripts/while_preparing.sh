@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs a command while what the tests need is made ready beside it: the lakeFS server (built once), the databases and
-# tools they start, the environments of the integrations, a Debian with systemd. Ends once both are done, with what failed.
+# tools they start, the environments of the integrations, a Debian with systemd, the container image. Ends once both are
+# done, with what failed.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -14,7 +15,10 @@ printf 'test: making lakeFS and other programs ready meanwhile; see %s\n' "$log"
     for name in airflow prefect examples; do
         scripts/integration_env.sh "$name"
     done
-    if [ "$(id -u)" = 0 ]; then scripts/systemd_root.sh; fi # else its tests are skipped
+    if [ "$(id -u)" = 0 ]; then # else their tests are skipped
+        scripts/systemd_root.sh
+        scripts/container_image.sh
+    fi
 ) >"$log" 2>&1 &
 preparing=$!
 trap 'kill "$preparing" 2>/dev/null || true' EXIT

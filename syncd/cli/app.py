@@ -17,6 +17,7 @@ from syncd.cli.diff import diff
 from syncd.cli.doctor import doctor
 from syncd.cli.health import health
 from syncd.cli.history import explain, log, show_snapshot
+from syncd.cli.init import init
 from syncd.cli.look import plan, status
 from syncd.cli.pins import pin, pins_app, unpin
 from syncd.cli.pull import pull
@@ -58,6 +59,7 @@ app.command()(unpin)
 app.add_typer(pins_app, name="pins")
 app.add_typer(retention_commands.app, name="retention")
 app.command()(demo)
+app.command()(init)
 app.add_typer(config_commands.app, name="config")
 app.add_typer(lakefs_commands.app, name="lakefs")
 app.add_typer(table_commands.app, name="table")

@@ -17,6 +17,8 @@ from syncd.config.tables_section import TableSettings
 from syncd.config.values import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
     from syncd.config.sections import Section
@@ -28,6 +30,12 @@ HEAD = """\
 # The shortest file that works has only [source] root; see syncd.minimal.toml.
 # Each key can be set by environment too, and the environment wins: SYNCD_SOURCE__ROOT=/srv/images; lists with
 # commas or as JSON; all tables together as JSON in SYNCD_TABLES.
+# Check with: syncd config check --config FILE
+"""
+ANSWERED_HEAD = """\
+# syncd: what syncd init was told. Every other key stands behind a # without a space, with its default: take the #
+# away to set it.
+# Each key can be set by environment too, and the environment wins: SYNCD_SOURCE__ROOT=/srv/images.
 # Check with: syncd config check --config FILE
 """
 
@@ -42,10 +50,30 @@ def example_toml() -> str:
     return "\n".join(parts)
 
 
-def _section(name: str, model: type[Section], *, commented: bool) -> str:
-    lines = [_comment(model.heading), f"#[[{name}]]" if commented else f"[{name}]"]
+def answered_toml(answers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the example with some keys set and all others commented out.
+
+    Args:
+        answers: The keys by section; "tables" holds those of one table.
+    """
+    parts = [ANSWERED_HEAD]
+    for name, field in Settings.model_fields.items():
+        repeated = name == "tables"
+        model: Any = TableSettings if repeated else field.annotation
+        given = answers.get(name, {})
+        parts.append(_section(name, model, commented=repeated and not given, given=given))
+    return "\n".join(parts)
+
+
+def _section(name: str, model: type[Section], *, commented: bool, given: Mapping[str, Any] | None = None) -> str:
+    header = f"[[{name}]]" if name == "tables" else f"[{name}]"
+    lines = [_comment(model.heading), f"#{header}" if commented else header]
     for key, field in section_fields(name).items():
-        lines += ["", _comment(field.description or ""), _pair(name, key, field, commented=commented)]
+        if given is not None and key in given:
+            pair = f"{key} = {shown(given[key])}"
+        else:
+            pair = _pair(name, key, field, commented=commented or given is not None)
+        lines += ["", _comment(field.description or ""), pair]
     return "\n".join(lines) + "\n"
 
 

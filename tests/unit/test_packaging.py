@@ -135,7 +135,7 @@ def test_the_container_starts_a_command_that_exists() -> None:
         key: json.loads(words) for key, words in re.findall(r"^(ENTRYPOINT|CMD) (\[.*\])$", recipe, re.MULTILINE)
     }
 
-    assert started["ENTRYPOINT"] == ["syncd"]
+    assert started["ENTRYPOINT"] == ["tini", "--", "syncd"]
     assert options_of(started["CMD"][0])
 
 
