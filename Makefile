@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check coverage torture figures bench clean
+.PHONY: help setup demo test check coverage torture figures bench audit clean
 
 # each has a server and daemons of its own, and waits for them a third of the time: three keep two cores busy
 WORKERS ?= 3
@@ -80,6 +80,9 @@ figures: setup ## what it costs to have it running, into tests/RESULTS.md: about
 
 bench: setup ## how fast it is, beside lakectl local on the same server
 	$(BIN)/python bench/first_sync.py $(ARGS)
+
+audit: setup ## known vulnerabilities of the locked libraries, and dist/sbom.cdx.json; CI does it too
+	@scripts/audit.sh
 
 clean: ## remove the environment and everything made by tests; the lakeFS in your cache stays
 	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

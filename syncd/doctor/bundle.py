@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from syncd.doctor import findings as found_by
 from syncd.doctor import system_facts
 from syncd.doctor.host import unit_of
 from syncd.doctor.names import NameFilter
+from syncd.doctor.outside import said_by
 from syncd.errors import SyncdError
 from syncd.journal import pictures, problems, snapshots
 from syncd.journal.journal import open_readonly
@@ -138,19 +138,9 @@ def _journal(settings: Settings | None) -> Mapping[str, Any]:
 
 async def _log_lines(unit: str) -> list[str]:
     """Return the last lines of a unit's log; none where systemd keeps no log of it."""
-    journalctl = shutil.which("journalctl")
-    if journalctl is None:
-        return []
-    process = await asyncio.create_subprocess_exec(
-        *(journalctl, f"--unit={unit}", f"--lines={MOST_LOG_LINES}", "--output=cat", "--no-pager", "--quiet"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    asked = (f"--unit={unit}", f"--lines={MOST_LOG_LINES}", "--output=cat", "--no-pager", "--quiet")
     try:
-        async with asyncio.timeout(LOG_WITHIN_S):
-            said, _ = await process.communicate()
+        said = await said_by("journalctl", *asked, within_s=LOG_WITHIN_S)
     except TimeoutError:
-        process.kill()
         return []
-    return said.decode(errors="surrogateescape").splitlines()
+    return (said or "").splitlines()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import shutil
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from syncd import __version__
 from syncd.doctor import account
 from syncd.doctor.findings import Finding, fail, ok, warn
+from syncd.doctor.outside import said_by
 from syncd.embedded.binary import cached_path, version_of
 from syncd.embedded.build import PINNED_VERSION
 from syncd.service.descriptors import EACH, RESERVE
@@ -105,24 +105,20 @@ def unit_of(config: Path | None) -> str:
 
 async def of_unit(unit: str, environ: Mapping[str, str]) -> Finding | None:
     """Return how the systemd unit is; None where there is no systemctl."""
-    systemctl = shutil.which("systemctl", path=environ.get("PATH"))
-    if systemctl is None:
-        return None
-    process = await asyncio.create_subprocess_exec(
-        *(systemctl, "show", unit, f"--property={','.join(_UNIT_PROPERTIES)}", "--no-pager"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    properties = f"--property={','.join(_UNIT_PROPERTIES)}"
     try:
-        async with asyncio.timeout(SYSTEMCTL_LIMIT_S):
-            said, _ = await process.communicate()
+        said = await said_by(
+            *("systemctl", "show", unit, properties, "--no-pager"),
+            within_s=SYSTEMCTL_LIMIT_S,
+            path=environ.get("PATH"),
+        )
     except TimeoutError:
-        process.kill()
         return warn(
             "service.unit", f"systemctl does not answer within {SYSTEMCTL_LIMIT_S:g} s", "systemctl is-system-running"
         )
-    return of_properties(unit, dict(line.split("=", 1) for line in said.decode().splitlines() if "=" in line))
+    if said is None:
+        return None
+    return of_properties(unit, dict(line.split("=", 1) for line in said.splitlines() if "=" in line))
 
 
 def of_properties(unit: str, told: Mapping[str, str]) -> Finding:  # noqa: PLR0911 - one for each state

@@ -68,7 +68,7 @@ def test_such_a_secret_is_refused_anywhere_else(image: Image, tmp_path: Path, ki
 def test_the_configuration_of_compose_loads(image: Image, tmp_path: Path, compose: Any) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/lakefs_secret_access_key").write_text("a-secret\n")
-    code, said = checked(image, tmp_path, compose["configs"]["syncd"]["content"])
+    code, said = checked(image, tmp_path, (CONFIG / compose["configs"]["syncd"]["file"]).read_text())
     assert code == 0, said
 
 
@@ -115,3 +115,12 @@ def test_compose_fits_the_image(image: Image, compose: Any) -> None:
         assert set(service["secrets"]) <= set(compose["secrets"])
         assert "env_file" not in service
         assert not [key for key in service.get("environment", {}) if key.endswith(("PASSWORD", "KEY", "STRING"))]
+
+
+def test_compose_mounts_files_into_what_is_read_only(compose: Any) -> None:
+    """Compose copies inline content into the container once it is made, and refuses that for a read-only one."""
+    for service in compose["services"].values():
+        for kind in ("configs", "secrets"):
+            for asked in service.get(kind, ()) if service.get("read_only") else ():
+                source = compose[kind][asked["source"] if isinstance(asked, dict) else asked]
+                assert set(source) == {"file"}, (kind, asked)

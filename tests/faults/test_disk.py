@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lakefs
@@ -126,12 +127,14 @@ def test_a_disk_with_no_inode_left_is_named_and_it_goes_on_once_there_are_some(
     disk.use_up_inodes()
     put(dataset, "2.png")
     csv_labels.write({"1": "1.png", "2": "2.png", "3": "3.png"})
-    failed = dataset.command("snapshot", "--timeout", "2")
+    with ThreadPoolExecutor(1) as beside:
+        calling = beside.submit(dataset.command, "snapshot", "--timeout", "5")
+        # once nobody asks any more, there is nothing to do that could fail
+        status = dataset.status_until(lambda seen: seen["state"] == "failing", "it says so while it tries")
+        failed = calling.result()
+    assert "No space left on device" in status["failure"]
     assert failed.returncode == 1
     assert f"df -i {dataset.directory / 'state'}" in failed.stderr
-    status = dataset.status()
-    assert status["state"] == "failing"
-    assert "No space left on device" in status["failure"]
     assert dataset.status()["snapshot"]["tag"] == before
 
     disk.make_room()

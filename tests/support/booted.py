@@ -101,6 +101,10 @@ class Machine:
         """Return the properties of a unit."""
         return dict(line.split("=", 1) for line in self.said(f"systemctl show {unit}").splitlines() if "=" in line)
 
+    def status_text(self, unit: str) -> str:
+        """Return what a unit says of itself; "" while it is started or stopped."""
+        return self.shows(unit).get("StatusText", "")
+
     def log_of(self, unit: str) -> str:
         """Return what a unit has logged, and systemd of it."""
         return self.said(f"journalctl --no-pager --output=cat --unit={unit}")

@@ -90,9 +90,18 @@ def receiving(*answers: int, **given: Any) -> Iterator[Receiver]:
         yield receiver
     finally:
         call(runner.cleanup)
+        call(_end_the_rest)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+async def _end_the_rest() -> None:
+    """End what never answers."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
 
 
 def _application(receiver: Receiver) -> web.Application:

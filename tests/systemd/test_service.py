@@ -45,7 +45,7 @@ def test_the_start_is_over_when_it_is_ready_and_what_it_does_is_shown(machine: M
     machine.said("systemctl start syncd")
     machine.said(f"{SYNCD} health --live")  # at once: that is what ready means
     until(lambda: is_in_step(machine, 1), "the image is published")
-    until(lambda: machine.shows("syncd")["StatusText"] == "idle: in step with the source", "systemctl shows it")
+    until(lambda: machine.status_text("syncd") == "idle: in step with the source", "systemctl shows it")
     shown = machine.shows("syncd")
     assert shown["DynamicUser"] == "yes"
     user = machine.path(f"/proc/{shown['MainPID']}/status").read_text()
@@ -136,11 +136,11 @@ def test_a_key_that_is_replaced_is_used_from_the_next_start_on(machine: Machine)
     machine.write("/etc/syncd/lakefs_secret_access_key", "NoLongerValid0", mode=0o600)
     machine.said("systemctl daemon-reload")
     machine.said("systemctl start syncd")
-    until(lambda: machine.shows("syncd")["StatusText"].startswith("failing: "), "it says that the key is refused")
-    assert "lakefs.access_key_id" in machine.shows("syncd")["StatusText"]
+    until(lambda: machine.status_text("syncd").startswith("failing: "), "it says that the key is refused")
+    assert "lakefs.access_key_id" in machine.status_text("syncd")
     machine.write("/etc/syncd/lakefs_secret_access_key", secret, mode=0o600)
     machine.said("systemctl restart syncd")
-    until(lambda: machine.shows("syncd")["StatusText"] == "idle: in step with the source", "it works by the new key")
+    until(lambda: machine.status_text("syncd") == "idle: in step with the source", "it works by the new key")
     pid = machine.shows("syncd")["MainPID"]
     for place in (f"/proc/{pid}/environ", f"/proc/{pid}/cmdline"):
         assert secret.encode() not in machine.path(place).read_bytes()
