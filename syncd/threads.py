@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -28,3 +29,39 @@ async def in_thread_to_its_end(work: Callable[[], T], *, on_cancel: Callable[[],
         if not running.cancelled():
             running.exception()  # taken note of: the cancellation is what counts now
         raise
+
+
+async def in_thread_apart(work: Callable[[], T], name: str) -> T:
+    """Run it in a thread of its own, which nobody waits for once cancelled, not even the process's end.
+
+    For what may hang, such as a disk that does not answer: the threads that the event loop lends are few.
+
+
+    Args:
+        work: What blocks.
+        name: Of the thread.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # it is what work returned
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - it is for the one who waits
+            failed = error
+        try:
+            loop.call_soon_threadsafe(settle, result, failed)
+        except RuntimeError:
+            return  # the loop has ended, and with it whoever waited
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done

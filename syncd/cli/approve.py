@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from syncd.config import Settings
 
+_LATE = (
+    "{:,} of the images shown did not wait for an answer any more: they are back, or the rest was few enough to go."
+    " syncd status shows what is there now, and syncd restore brings back what an earlier snapshot holds"
+)
+
 
 def approve(
     config: ConfigOption = None,
@@ -38,8 +43,9 @@ def approve(
     nothing = held["images"] is None and not held["tables"] and not held["branch"]
     if not nothing and not yes and not json and sys.stdin.isatty():
         typer.confirm("keep the images published?" if discard else "let this go ahead?", abort=True)
+    images = held["images"]
     request = {
-        "revision": held["images"] and held["images"]["revision"],
+        "revision": images and images["revision"],
         "tables": held["tables"],
         "branch": held["branch"],
         "only": only or [],
@@ -52,6 +58,8 @@ def approve(
         print_json({"held": held, **answer})
         return
     _say(answer, discard=discard)
+    if images is not None and not only and answer["images"] < images["count"]:
+        say(_LATE.format(images["count"] - answer["images"]))
     if not nothing and not any(answer.values()):
         raise typer.Exit(EXIT_HELD)
 

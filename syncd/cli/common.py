@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,12 @@ import typer
 from rich.console import Console
 
 from syncd.config import Loaded, load
+from syncd.errors import SyncdError
 from syncd.service import logs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from syncd.service.recent import Recent
 
 ConfigOption = Annotated[
@@ -74,6 +78,19 @@ def configured(
     secrets = [*(secret.get_secret_value() for secret in own if secret), *settings.notify.secrets()]
     logs.set_up(settings.service.log_format, secrets=secrets, level=log_level, recorder=recorder)
     return loaded
+
+
+@contextmanager
+def needs_daemon() -> Iterator[None]:
+    """Name the next step where no daemon answers.
+
+    Raises:
+        SyncdError: None listens, or it went away.
+    """
+    try:
+        yield
+    except ConnectionError as error:
+        raise SyncdError(str(error), next_step="systemctl start syncd, or syncd run") from error
 
 
 def print_json(value: Any) -> None:

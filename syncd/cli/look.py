@@ -16,10 +16,11 @@ from syncd.cli.common import (
     TimeoutOption,
     configured,
     messages,
+    needs_daemon,
     print_json,
     say,
 )
-from syncd.errors import EXIT_FAILED, EXIT_HELD, EXIT_LAKEFS_UNAVAILABLE, SyncdError
+from syncd.errors import EXIT_FAILED, EXIT_HELD, EXIT_LAKEFS_UNAVAILABLE
 from syncd.journal.journal import open_readonly
 from syncd.service import control
 from syncd.status import State
@@ -69,10 +70,8 @@ def status(
 
 async def _in_step(settings: Settings, timeout_s: float) -> Mapping[str, Any]:
     state_dir = settings.service.state_dir
-    try:
+    with needs_daemon():
         return await control.call(state_dir, "in_step", timeout_s=timeout_s)
-    except ConnectionError as error:
-        raise SyncdError(str(error), next_step="systemctl start syncd, or syncd run") from error
 
 
 async def _status(settings: Settings) -> Mapping[str, Any]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.common import ConfigOption, JsonOption, configured, say
-from syncd.errors import SyncdError
+from syncd.cli.common import ConfigOption, JsonOption, configured, needs_daemon, say
 from syncd.service import control
 
 if TYPE_CHECKING:
@@ -31,9 +30,8 @@ def tail(
     """Show what the running daemon has done of late, and why. With --json, one object a line."""
     state_dir = configured(config, reads_only=True).settings.service.state_dir
     try:
-        asyncio.run(_tail(state_dir, lines, follow=follow, json=json))
-    except ConnectionError as error:
-        raise SyncdError(str(error), next_step="systemctl start syncd, or syncd run") from error
+        with needs_daemon():
+            asyncio.run(_tail(state_dir, lines, follow=follow, json=json))
     except KeyboardInterrupt:
         pass  # that is how one stops
 

@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, configured, printable, results
+from syncd.cli.common import ConfigOption, configured, needs_daemon, printable, results
 from syncd.cli.tail import line_of
-from syncd.errors import SyncdError
 from syncd.service import control
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ def top(
     """Watch the running daemon: state, what waits, rates, sources, newest events. Ctrl-C ends it."""
     state_dir = configured(config, reads_only=True).settings.service.state_dir
     try:
-        asyncio.run(_watch(state_dir, every, once=once or not results.is_terminal))
-    except ConnectionError as error:
-        raise SyncdError(str(error), next_step="systemctl start syncd, or syncd run") from error
+        with needs_daemon():
+            asyncio.run(_watch(state_dir, every, once=once or not results.is_terminal))
     except KeyboardInterrupt:
         pass  # that is how one leaves
 

@@ -7,12 +7,12 @@ process that says so.
 from __future__ import annotations
 
 import asyncio
-import threading
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from syncd.doctor.findings import Finding, fail, of_error
 from syncd.errors import SyncdError
+from syncd.threads import in_thread_apart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -61,22 +61,5 @@ async def in_thread(work: Callable[[], T], *, limit_s: float) -> T:
     Raises:
         TimeoutError: It takes longer.
     """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(put: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(lambda: None if outcome.done() else put())
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
-            failure = error
-            settle(lambda: outcome.set_exception(failure))
-        else:
-            settle(lambda: outcome.set_result(result))
-
-    threading.Thread(target=run, daemon=True, name="syncd-doctor").start()
     async with asyncio.timeout(limit_s):
-        return await outcome
+        return await in_thread_apart(work, "syncd-doctor")

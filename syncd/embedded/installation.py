@@ -5,7 +5,7 @@
     <state_dir>/lakefs/          0700
       keys/                      made once: access_key_id, secret_access_key, encryption_secret, each 0600
       meta/ block/ cache/        lakeFS's own
-      config.yaml                empty, so that lakeFS does not pick up somebody else's
+      config.yaml                its settings and keys, 0600; also, it keeps lakeFS from picking up somebody else's
       lakefs.log lakefs.log.1    what the server said
       server.json                process id and address of the last start
       owner.lock server.lock     who runs the server; whether one runs

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.notify import program
-from syncd.notify.apart import apart
 from syncd.notify.delivery import UndeliveredError
+from syncd.threads import in_thread_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Command:
         ending, environment = threading.Event(), self._passed_on(notice)
         self._running = True
         running = asyncio.ensure_future(
-            apart(
+            in_thread_apart(
                 lambda: program.run(self.arguments, environment, notice.body, limit_s=self.limit_s, ending=ending),
                 "notify-command",
             )

@@ -15,8 +15,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from syncd import __version__
-from syncd.notify.apart import apart
 from syncd.notify.delivery import UndeliveredError
+from syncd.threads import in_thread_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +117,7 @@ async def _trusted(ca_file: Path | None) -> ssl.SSLContext:
         return context
 
     try:
-        return await apart(make, "notify-certificates")
+        return await in_thread_apart(make, "notify-certificates")
     except (OSError, ssl.SSLError) as error:
         raise UndeliveredError(f"{ca_file} cannot be used: {type(error).__name__}", again=False) from None
 
@@ -129,7 +129,7 @@ class _Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of a host."""
-        found = await apart(
+        found = await in_thread_apart(
             lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family), "notify-names"
         )
         return [

@@ -74,6 +74,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.run(self.world.look())
         self.agreed -= self.world.files.keys()
         self.kept -= self.world.files.keys()
+        self.shown_keys -= self.world.files.keys()  # if it goes again, nobody was shown that
         for _ in range(turns):
             self.world.pass_time(span)
             self.run(self.world.turn())
@@ -90,10 +91,12 @@ class GuardMachine(RuleBasedStateMachine):
             return
         said = only if only is not None else set(KEYS) | self.shown_keys
         answer = absence.answer, self.shown.revision, lambda path: IMAGES + path in said
-        self.run(self.world.journal.write(*answer, keep=keep))
+        count = self.run(self.world.journal.write(*answer, keep=keep))
         meant = self.shown_keys & said - self.world.seen.keys()
-        if keep:  # what is published still, and is not on its way out by an earlier answer
-            self.kept |= (meant & self.world.tree("main").keys()) - self.agreed
+        if keep:  # what neither an earlier answer nor the end of a hold has sent on its way out
+            kept = (meant & self.world.tree("main").keys() & self.world.tree("staging").keys()) - self.agreed
+            assert count == len(kept - self.kept)
+            self.kept |= kept
         else:
             self.agreed |= meant - self.kept
 

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "embedded": ["errors", "threads"],
     # those who put it all together; only here settings are read
     "window": ["tallies"],
-    "notify": [],  # it is handed looks at the dataset, and whom to tell
+    "notify": ["threads"],  # it is handed looks at the dataset, and whom to tell
     "service": [*_OUTSIDE, *_WORK, "config", "embedded", "notify", "window"],
     "web": [*_OUTSIDE, *_WORK, "window"],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
