@@ -8,6 +8,7 @@ import pytest
 from syncd.errors import EXIT_HELD
 from tests.support.comparing import Reader, folder
 from tests.support.daemon import Dataset
+from tests.support.terminal import Person
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
@@ -84,6 +85,21 @@ def test_images_can_be_kept_published_although_the_source_lost_them(published: D
     assert taken["held"] == ""
     assert images(reader.objects(taken["tag"])) == before | {"images/new.png": b"new"}
     assert "it stays published" in published.command("explain", "a/0/0.png").stdout
+
+
+def test_an_answer_that_comes_too_late_says_so(published: Dataset, reader: Reader) -> None:
+    """While the person thinks, so many are back that nobody would have been asked, and the rest goes."""
+    lose(published, "a")
+    published.status_until(lambda seen: "20 deletions wait" in seen["hold"], "it is held")
+    person = Person(published.arguments("approve", "--discard"), published.environment)
+    person.sees("keep the images published?")
+    (published.directory / "lost-a").rename(published.root / "a")
+    (published.root / "a/0/0.png").unlink()
+    without = published.status_until(lambda seen: seen["snapshot"]["deleted"] == 1, "the rest is gone")
+    person.types("y")
+    assert person.ends() == EXIT_HELD
+    assert "20 of the images shown did not wait for an answer any more" in person.seen
+    assert images(reader.objects(without["snapshot"]["tag"])) == folder(published.root)
 
 
 def test_a_folder_that_is_renamed_needs_no_word(published: Dataset, reader: Reader) -> None:

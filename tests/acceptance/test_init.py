@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import random
-import select
 import stat
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +22,7 @@ from syncd.setup.write import key_id_of
 from tests.support import warm
 from tests.support.daemon import SYNCD, until
 from tests.support.fault_proxy import Fault, FaultProxy, Request, Rule
+from tests.support.terminal import Person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
-PATIENCE_S = 60.0
 SECRET_NAME = "lakefs_secret_access_key"  # beside syncd.toml
 
 
@@ -153,47 +150,9 @@ def new_server(lakefs_binary: Path, tmp_path: Path) -> Iterator[NewServer]:
     server.stop()
 
 
-class Person:
-    """A pseudo-terminal with ``syncd`` on it, and somebody who answers."""
-
-    def __init__(self, place: Place, *arguments: str) -> None:
-        self.seen = ""
-        self._main, its = pty.openpty()
-        self.process = subprocess.Popen(
-            [str(SYNCD), *arguments],
-            stdin=its,
-            stdout=its,
-            stderr=its,
-            env=place.environment,
-            cwd=place.directory,
-            start_new_session=True,
-        )
-        os.close(its)
-
-    def answers(self, question: str, answer: str) -> None:
-        self._read_until(lambda text: question in text, f"the question {question!r}")
-        os.write(self._main, answer.encode() + b"\n")
-
-    def ends(self) -> int:
-        self._read_until(lambda _: False, "the end")
-        os.close(self._main)
-        return self.process.wait(30)
-
-    def _read_until(self, holds: Callable[[str], bool], what: str) -> None:
-        """Read on, from where the last question ended."""
-        deadline, text = time.monotonic() + PATIENCE_S, ""
-        while not holds(text):
-            ready, _, _ = select.select([self._main], [], [], deadline - time.monotonic())
-            assert ready, f"not within {PATIENCE_S:g} s: {what}\n{self.seen}"
-            try:
-                more = os.read(self._main, 4096).decode(errors="replace")
-            except OSError:  # nobody holds the other end any more
-                more = ""
-            if not more:
-                assert what == "the end", f"it ended before {what}\n{self.seen}"
-                return
-            text += more
-            self.seen += more
+def before(place: Place, *arguments: str) -> Person:
+    """Somebody on a terminal, who has called it."""
+    return Person([SYNCD, *arguments], place.environment, place.directory)
 
 
 def test_what_is_written_makes_a_snapshot(place: Place, lakefs_server: ServerProcess, repository_name: str) -> None:
@@ -248,7 +207,7 @@ def test_another_configuration_is_not_overwritten(
 
 
 def test_a_new_server_is_set_up_by_answering(place: Place, new_server: NewServer) -> None:
-    person = Person(place, "init")
+    person = before(place, "init")
     person.answers("Folder that holds the images", "nowhere")
     person.answers("Folder that holds the images", "images")  # asked again
     person.answers("Address of the lakeFS server", new_server.endpoint)
@@ -283,7 +242,7 @@ def test_a_typed_secret_is_not_shown_and_may_be_typed_again(
 ) -> None:
     place.on(lakefs_server, repository_name)
     secret = lakefs_server.secret_access_key
-    person = Person(place, *place.arguments(secret_access_key_file=None, access_key_id=None, storage_namespace=None))
+    person = before(place, *place.arguments(secret_access_key_file=None, access_key_id=None, storage_namespace=None))
     person.answers("Access key id", lakefs_server.access_key_id)
     person.answers("Secret access key", "not-the-right-one")
     person.answers("Access key id", lakefs_server.access_key_id)
@@ -300,7 +259,7 @@ def test_a_typed_secret_is_not_shown_and_may_be_typed_again(
 
 
 def test_embedded_asks_for_the_folder_only(place: Place) -> None:
-    person = Person(place, "init", "--endpoint", "embedded")
+    person = before(place, "init", "--endpoint", "embedded")
     person.answers("Folder that holds the images", "images")
     assert person.ends() == 0, person.seen
     assert person.seen.count("images [") == 0

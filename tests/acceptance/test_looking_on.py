@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import pytest
 
 from syncd.errors import EXIT_FAILED, EXIT_HELD, EXIT_LAKEFS_UNAVAILABLE
 from tests.support.daemon import until
+from tests.support.terminal import Person
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,29 +130,10 @@ def test_top_shows_one_screen_and_on_a_terminal_goes_on(dataset: Dataset) -> Non
     shown = dataset.command("top").stdout
     for part in ("idle", "in step with the source", taken["tag"], "images", "objects/s", "snapshot"):
         assert part in shown
-    leader, follower = pty.openpty()
-    watching = subprocess.Popen(
-        [*dataset.arguments("top"), "--every", "0.2"],
-        env={**dataset.environment, "TERM": "xterm", "COLUMNS": "140", "LINES": "40"},
-        stdin=follower, stdout=follower, stderr=follower,
-    )  # fmt: skip
-    os.close(follower)
-    try:
-        seen = b""
-
-        def sees(text: bytes) -> bool:
-            nonlocal seen
-            while select.select([leader], [], [], 0)[0]:
-                seen += os.read(leader, 1 << 16)
-            return text in seen
-
-        until(lambda: sees(b"in step"), "the screen is there")
-        (dataset.root / "more.png").write_bytes(b"more")
-        newer = dataset.json_of("snapshot")["tag"]
-        until(lambda: sees(newer.encode()), "the screen has moved on")
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) in (0, 130)
-    finally:
-        watching.kill()
-        watching.wait()
-        os.close(leader)
+    screen = {"TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
+    watching = Person([*dataset.arguments("top"), "--every", "0.2"], dataset.environment | screen)
+    watching.sees("in step")
+    (dataset.root / "more.png").write_bytes(b"more")
+    watching.sees(dataset.json_of("snapshot")["tag"])
+    watching.process.send_signal(signal.SIGINT)
+    assert watching.ends() in (0, 130)
