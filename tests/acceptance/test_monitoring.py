@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syncd.errors import EXIT_BAD_CONFIGURATION
 from tests.support.daemon import Dataset, until
+from tests.support.machine_needs import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,10 +139,8 @@ def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
-    return found
+    need(["promtool"], packages="prometheus")
+    return "promtool"
 
 
 def test_promtool_finds_nothing_to_say_about_the_metrics(watched: Dataset, promtool: str) -> None:

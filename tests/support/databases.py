@@ -17,13 +17,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import psycopg
 import pymysql
 import pytest
 
 from syncd.sources.tables.base import Column, Row, TableDatabase
+from tests.support.machine_needs import lacking
 
 USER, PASSWORD, DATABASE = "syncd_reader", "p@ss/w:rd %41", "dataset"
 PASSWORD_IN_URL = "p%40ss%2Fw%3Ard%20%2541"
@@ -233,11 +234,8 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _missing(what: str) -> None:
-    said = f"{what} is not installed, and these tests run a real one: {INSTALL}"
-    if os.environ.get("CI"):
-        pytest.fail(said)
-    pytest.skip(said)
+def _missing(what: str) -> NoReturn:
+    lacking(f"{what} is not installed, and these tests run a real one: {INSTALL}")
 
 
 def postgres_binaries() -> Path | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.booted import CONFIGURATION, ROOT, Machine
+from tests.support.machine_needs import made_by, need
 
-NEEDED = ("systemd-nspawn", "debootstrap", "nsenter")
 UNITS = ("syncd.service", "syncd@.service")
 QUICK = """\
 [Service]
@@ -22,17 +19,8 @@ RestartSec=0.2
 
 @pytest.fixture(scope="session")
 def systemd_root() -> Path:
-    missing = [name for name in NEEDED if shutil.which(name) is None]
-    if os.geteuid() != 0:
-        missing.append("root's rights")
-    if missing:
-        why = f"missing: {', '.join(missing)}. Debian: apt-get install systemd-container debootstrap"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    made = subprocess.run([ROOT / "scripts/systemd_root.sh"], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
-    return Path(made.stdout.strip())
+    need(["systemd-nspawn", "debootstrap", "nsenter"], packages="systemd-container debootstrap util-linux", root=True)
+    return Path(made_by("scripts/systemd_root.sh")[0])
 
 
 @pytest.fixture
