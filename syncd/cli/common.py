@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from syncd.config import Loaded, load
+from syncd.config.secrets import secrets_of
 from syncd.errors import SyncdError
 from syncd.service import logs
 
@@ -60,6 +61,7 @@ def configured(
     log_level: int = logging.WARNING,
     reads_only: bool = False,
     recorder: Recent | None = None,
+    redaction: logs.Redaction | None = None,
 ) -> Loaded:
     """Read the configuration and set logging up as it says; commands log what goes wrong, the daemon more.
 
@@ -68,15 +70,16 @@ def configured(
         log_level: What is logged.
         reads_only: The command reads snapshots: without ``source.root`` it will do.
         recorder: Is given each line of the log.
+        redaction: Is told of the secrets; for who may learn of more.
 
     Raises:
         ConfigError: It cannot be used.
     """
     loaded = load(config, reads_only=reads_only)
     settings = loaded.settings
-    own = [settings.lakefs.secret_access_key, settings.service.listen_token]
-    secrets = [*(secret.get_secret_value() for secret in own if secret), *settings.notify.secrets()]
-    logs.set_up(settings.service.log_format, secrets=secrets, level=log_level, recorder=recorder)
+    redaction = redaction or logs.Redaction()
+    redaction.hide(secrets_of(settings))
+    logs.set_up(settings.service.log_format, redaction=redaction, level=log_level, recorder=recorder)
     return loaded
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from syncd.config.credentials import MAX_SECRET_BYTES, read_lakectl
 from syncd.config.load import leaves
 from syncd.config.report import value_at
+from syncd.config.secrets import SECRET_KEY, SHORTEST, passwords
 from syncd.embedded.installation import Installation
 from syncd.service.logs import HIDDEN, Redaction
 from syncd.sources.tree import shown
@@ -27,11 +28,9 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.doctor.findings import Finding
 
-_SECRET_KEY = re.compile(r"secret|passw|token|credential|(^|_)url(_|$)|pwd", re.IGNORECASE)
 _HARMLESS = re.compile(r"^(OLD)?PWD$|^LAKECTL_SERVER_|_DIRECTORY$|_FILE$")
 _ALL_SECRET = ("webhook_url", "ping_url")
 _WHOLE = "\0"
-_SHORTEST = 4  # a shorter text stands in words, too
 
 
 class Cleaner:
@@ -42,7 +41,7 @@ class Cleaner:
     """
 
     def __init__(self, secrets: set[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
         self._redaction = Redaction(sorted(forms, key=len, reverse=True))
 
     def text(self, text: str) -> str:
@@ -75,9 +74,9 @@ def secrets_of(path: Path | None, settings: Settings | None, environ: Mapping[st
         settings: The configuration, if it can be used.
         environ: The environment variables.
     """
-    found = {value for name, value in environ.items() if _SECRET_KEY.search(name) and not _HARMLESS.search(name)}
+    found = {value for name, value in environ.items() if SECRET_KEY.search(name) and not _HARMLESS.search(name)}
     for name, value in environ.items():
-        if name.endswith("_FILE") and _SECRET_KEY.search(name):
+        if name.endswith("_FILE") and SECRET_KEY.search(name):
             found |= _held(Path(value))
     if path is not None:
         with suppress(OSError, ValueError):
@@ -91,7 +90,7 @@ def secrets_of(path: Path | None, settings: Settings | None, environ: Mapping[st
             found |= {secret for file in Path(folder).iterdir() for secret in _held(file)}
     if settings is not None:
         found |= set(_of_settings(settings))
-    found |= {password for secret in found for password in _passwords(secret)}
+    found |= {password for secret in found for password in passwords(secret.removeprefix(_WHOLE))}
     return {secret for secret in found if not _is_plain_address(secret)}
 
 
@@ -116,7 +115,7 @@ def _in_table(table: Mapping[str, Any], base: Path) -> Iterator[str]:
             for item in value:
                 if isinstance(item, dict):
                     yield from _in_table(item, base)
-        elif isinstance(value, str) and _SECRET_KEY.search(key):
+        elif isinstance(value, str) and SECRET_KEY.search(key):
             if key.endswith("_file"):
                 yield from _held(base / Path(value).expanduser())
             else:
@@ -131,20 +130,9 @@ def _held(file: Path) -> set[str]:
     return set()
 
 
-def _passwords(address: str) -> Iterator[str]:
-    """Yield what may be a password in an address, in one that is badly quoted, too."""
-    _, separator, rest = address.removeprefix(_WHOLE).partition("://")
-    if separator:
-        yield rest.rpartition("@")[0].partition(":")[2]
-        for option in rest.partition("?")[2].split("&"):
-            key, _, value = option.partition("=")
-            if _SECRET_KEY.search(key) or key == "key":
-                yield value
-
-
 def _is_plain_address(text: str) -> bool:
     """Return whether it is an address without a password: such as that of an SQLite file, which may be shown."""
-    return "://" in text and not text.startswith(_WHOLE) and not any(_passwords(text))
+    return "://" in text and not text.startswith(_WHOLE) and not any(passwords(text))
 
 
 def _whole(address: str) -> str:

@@ -70,7 +70,8 @@ class Retention:
         self._rules, self._remove_tags = rules, remove_tags
         self._repository, self._staging = repository, staging
         self._clock, self._may_write = clock, may_write
-        self.due = asyncio.Event()  # set after each snapshot, and when the repository is known to be there
+        self.due = asyncio.Event()
+        self._begun = False
         self.failure = ""  # why it did not work the last time
         self.faults: Sequence[Fault] = ()  # what only a person can put right, as found at the start
         self.page = PAGE
@@ -79,13 +80,20 @@ class Retention:
     def follow(self, rules: KeepRules, *, remove_tags: bool) -> None:
         """Go by other rules from now on."""
         self._rules, self._remove_tags = rules, remove_tags
+        if self._begun:
+            self.due.set()
+
+    def begin(self) -> None:
+        """The repository is known to be there and ours, or has a new snapshot: what is not kept can go."""
+        self._begun = True
         self.due.set()
 
     async def serve(self) -> None:
         """Apply the rules whenever that is due, until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.due.wait(), PAUSE_S if self.failure else None)
+                async with asyncio.timeout(PAUSE_S if self.failure else None):
+                    await self.due.wait()
             self.due.clear()
             await self.attempt()
 

@@ -140,19 +140,19 @@ class Daemon:
                 await engine.preparation.prepare()
                 await engine.gate.begin()
                 self._prepared = True
-                engine.retention.due.set()
+                engine.retention.begin()
             case Resume():
                 with self.live.doing(Activity.COMMITTING):
                     snapshot = await engine.committer.resume()
                 _count_snapshot(engine.tallies, snapshot)
-                engine.retention.due.set()
+                engine.retention.begin()
             case Publish(trigger=trigger, tag=tag):
                 with self.live.doing(Activity.COMMITTING):
                     snapshot = await engine.committer.publish(
                         trigger, tag, engine.gate.pairings, reasons=engine.requests.reasons()
                     )
                 _count_snapshot(engine.tallies, snapshot)
-                engine.retention.due.set()
+                engine.retention.begin()
             case CheckClosure(staged_at=staged_at):
                 with self.live.doing(Activity.COMPARING):
                     await engine.gate.check(staged_at)

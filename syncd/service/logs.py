@@ -17,16 +17,21 @@ HIDDEN = "********"
 
 
 def set_up(
-    log_format: str, *, secrets: Iterable[str] = (), level: int = logging.INFO, recorder: Processor | None = None
+    log_format: str,
+    *,
+    redaction: Redaction | None = None,
+    level: int = logging.INFO,
+    recorder: Processor | None = None,
 ) -> None:
     """Configure logging for the process.
 
     Args:
         log_format: "auto" (console on a terminal, else JSON), "console" or "json".
-        secrets: Values that never appear in a line, wherever they come from.
+        redaction: Takes out what must never appear in a line, wherever it comes from.
         level: Of the logging module; lower levels are dropped.
         recorder: Is given each line once it is free of secrets.
     """
+    redaction = redaction or Redaction()
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Processor = structlog.processors.JSONRenderer()
     if console:  # tracebacks come as text, so that they are redacted like the rest
@@ -38,12 +43,12 @@ def set_up(
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, Redaction(secrets), *([recorder] if recorder else []), renderer],
+        processors=[*shared, redaction, *([recorder] if recorder else []), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    _route_standard_logging(shared, renderer, secrets)
+    _route_standard_logging(shared, renderer, redaction)
 
 
 def through_logging() -> None:
@@ -61,8 +66,14 @@ def through_logging() -> None:
 class Redaction:
     """Replaces secrets in every value of a line, however deep."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = [secret for secret in secrets if secret]
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: list[str] = []
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these as well from now on, the longest first: one may begin with another."""
+        known = {*self._secrets, *secrets} - {""}
+        self._secrets = sorted(known, key=len, reverse=True)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Return the line without secrets."""
@@ -81,11 +92,11 @@ class Redaction:
         return text
 
 
-def _route_standard_logging(shared: list[Processor], renderer: Processor, secrets: Iterable[str]) -> None:
+def _route_standard_logging(shared: list[Processor], renderer: Processor, redaction: Redaction) -> None:
     """Libraries log through ``logging``: their warnings take the same road."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, Redaction(secrets), renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redaction, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

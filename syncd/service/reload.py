@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.config import load
+from syncd.config.secrets import secrets_of
 from syncd.errors import ConfigError
 from syncd.service.engine import policies_of, schedule_of
 from syncd.service.limits import deletion_limits, keep_rules
 from syncd.sources.base import Limited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from syncd.config import Settings
@@ -34,10 +36,12 @@ class Reloading:
     Args:
         settings: What the daemon runs by.
         path: The file; None: where ``load`` finds one.
+        hide: Told of the secrets in it, which no line of the log may show.
     """
 
     settings: Settings
     path: Path | None
+    hide: Callable[[Iterable[str]], None] = lambda _secrets: None
     fault: str = ""  # why the former configuration is kept
     at_next_start: tuple[str, ...] = ()  # keys that have changed and take effect then
 
@@ -59,6 +63,7 @@ class Reloading:
             self.fault = str(error)
             log.warning("configuration_kept", why=str(error))
             return
+        self.hide(secrets_of(found))
         changed = changes(self.settings, found)
         self.fault, self.at_next_start = "", tuple(key for key in changed if not takes_effect_at_once(key))
         adopt(engine, self.settings, found)

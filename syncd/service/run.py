@@ -26,7 +26,7 @@ from syncd.service.standing import Standing, tell
 from syncd.service.systemd import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
     from pathlib import Path
 
@@ -44,6 +44,7 @@ async def run(
     config: Path | None = None,
     listening: Listening | None = None,
     recent: Recent | None = None,
+    hide: Callable[[Iterable[str]], None] = lambda _secrets: None,
 ) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP has the configuration read again.
 
@@ -52,6 +53,7 @@ async def run(
         config: The file it came from.
         listening: Where HTTP is served; None: nowhere.
         recent: Keeps the newest lines of the log; None: nobody does.
+        hide: Told of secrets that a changed configuration brings, before anything is done with them.
 
     Raises:
         SyncdError: It cannot start: the state directory is in use, the journal cannot be opened, and so on.
@@ -63,7 +65,7 @@ async def run(
             async with notifier.taking_long():  # it may have to build a lakeFS
                 engine = await stack.enter_async_context(open_engine(settings, on_progress=pulse.moved))
             gc.freeze()  # what is loaded by now stays: looking through it for garbage cost a tenth of an upload
-            daemon, reloading = Daemon(engine, pulse=pulse), Reloading(settings, config)
+            daemon, reloading = Daemon(engine, pulse=pulse), Reloading(settings, config, hide)
             standing = Standing(engine, daemon, reloading, listening or Listening(None, None))
             broken = await _serve(engine, daemon, standing, recent or Recent(), notifier, stopping)
     if broken is not None:

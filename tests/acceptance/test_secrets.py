@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -40,6 +41,15 @@ from syncd.service import run
 def crash(settings, **options):
     raise RuntimeError(f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}")
 run.open_engine = crash
+"""
+TELLING = """\
+from syncd.service import reload
+adopt = reload.adopt
+def telling(engine, before, after):
+    secret, url = after.notify.webhook_secret.get_secret_value(), after.tables[0].url.get_secret_value()
+    reload.log.warning("told", secret=secret, url=url)
+    adopt(engine, before, after)
+reload.adopt = telling
 """
 MAIN = "from syncd.cli.app import main; main()"
 
@@ -141,6 +151,20 @@ def test_no_secret_is_in_a_traceback(secretive: Dataset, lakefs_server: ServerPr
     assert "RuntimeError" in text
     secrets = (lakefs_server.secret_access_key, TOKEN, SIGNING, HOOK, PASSWORD)
     assert [secret for secret in secrets if secret in text] == []
+
+
+def test_secrets_that_a_reload_brings_are_in_no_line(secretive: Dataset) -> None:
+    with running(secretive, TELLING) as (process, log):
+        until(lambda: secretive.state_dir.joinpath("syncd.sock").exists(), "it answers")
+        signing, password = (f"canary-of-later-{kind}" for kind in ("signing", "password"))
+        (secretive.directory / "signing").write_text(signing)
+        (secretive.directory / "url").write_text(f"postgresql://reader:{password}@127.0.0.1:9/photos")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: b"configuration_reloaded" in log.read_bytes(), "it has read them")
+    text = log.read_text()
+    assert "postgresql://reader:" in text
+    assert signing not in text
+    assert password not in text
 
 
 def test_the_keys_of_the_embedded_server_are_in_no_argument_and_no_environment(

@@ -101,6 +101,27 @@ async def test_the_loop_asks_for_it_at_the_start_and_after_each_snapshot(world):
     assert world.engine.retention.due.is_set()
 
 
+async def test_it_ends_when_it_is_cancelled_at_the_moment_there_is_something_to_do(world):
+    await publish(world, 1)
+    world.engine.retention.due.clear()
+    serving = asyncio.create_task(world.engine.retention.serve())
+    await asyncio.sleep(0)
+    world.engine.retention.due.set()
+    await asyncio.sleep(0)  # it has been woken, and not yet run
+    serving.cancel()
+    await asyncio.wait({serving}, timeout=1)
+    assert serving.cancelled()
+
+
+async def test_other_rules_wait_until_the_repository_is_known_to_be_there(world):
+    world.engine.retention.follow(KeepRules(last=1), remove_tags=False)
+    assert not world.engine.retention.due.is_set()
+    await publish(world, 1)
+    world.engine.retention.due.clear()
+    world.engine.retention.follow(KeepRules(last=2), remove_tags=False)
+    assert world.engine.retention.due.is_set()
+
+
 async def test_what_it_costs_follows_what_is_removed(world):
     """P7."""
     await publish(world, 6)

@@ -37,7 +37,7 @@ def test_a_line_is_json_with_its_time_and_values(capsys):
 
 
 def test_a_secret_never_reaches_a_line(capsys):
-    logs.set_up("json", secrets=[CANARY, ""], level=logging.DEBUG)
+    logs.set_up("json", redaction=logs.Redaction([CANARY, ""]), level=logging.DEBUG)
     log = structlog.get_logger("x")
     log.info(CANARY, error=f"said {CANARY}", nested={"deep": [CANARY]})
     logging.getLogger("botocore").warning("key %s", CANARY)
@@ -52,7 +52,7 @@ def test_a_secret_never_reaches_a_line(capsys):
 
 
 def test_a_console_line_is_for_people(capsys):
-    logs.set_up("console", secrets=[CANARY])
+    logs.set_up("console", redaction=logs.Redaction([CANARY]))
     structlog.get_logger("x").warning("source_paused", why=CANARY)
     try:
         fail()
@@ -67,3 +67,12 @@ def test_what_is_below_the_level_is_dropped(capsys):
     logs.set_up("json", level=logging.WARNING)
     structlog.get_logger("x").info("batch_staged")
     assert capsys.readouterr().err == ""
+
+
+def test_a_secret_that_comes_later_is_hidden_as_well_and_a_longer_one_wholly(capsys):
+    redaction = logs.Redaction(["canary"])
+    logs.set_up("json", redaction=redaction)
+    redaction.hide(["canary-and-more"])
+    structlog.get_logger("x").info("tried", what="canary-and-more", other="canary")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["what"], line["other"]) == (logs.HIDDEN, logs.HIDDEN)
