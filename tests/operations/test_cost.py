@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from syncd.service import control
 from tests.support.comparing import Reader, folder
 from tests.support.daemon import Dataset
 from tests.support.figures import Figures
+from tests.support.machine_needs import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.lakefs]
 
@@ -44,8 +44,7 @@ def mib(process: psutil.Process) -> float:
 
 @pytest.mark.parametrize("unit", ["syncd.service", "syncd@.service"])
 def test_the_unit_is_hardened(unit: str, figures: Figures) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
+    need(["systemd-analyze"], packages="systemd")
     command = ["systemd-analyze", "security", "--offline=true", str(UNITS / unit)]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     exposure = float(re.findall(r"exposure level for \S+: ([\d.]+)", said)[0])
