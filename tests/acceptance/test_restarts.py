@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import random
 import shutil
 import signal
@@ -15,6 +16,8 @@ import pytest
 from lakefs.client import Client
 
 from syncd.embedded.process import ServerProcess
+from syncd.errors import EXIT_FAILED
+from tests.support.altered import running
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset, until
 from tests.support.fault_proxy import FaultProxy
@@ -22,6 +25,18 @@ from tests.support.writers import Writer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
+STUBBORN = """\
+import asyncio
+from syncd.retention.retention import Retention
+from syncd.service import signals
+async def serve(self):
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+Retention.serve, signals.REST_S, signals.STOP_BUDGET_S = serve, 1.0, 2.0
+"""
 MOST_WHILE_REFUSED = 6  # requests in four seconds, to a server that does not take the keys
 
 
@@ -199,6 +214,21 @@ def test_a_second_signal_stops_at_once(busy: Dataset, reader: Reader) -> None:
     assert daemon.wait(10) in {0, 128 + signal.SIGTERM}
     busy.start()
     assert_same(reader.objects(busy.snapshot()["tag"]), folder(busy.root))
+
+
+def test_what_does_not_end_is_ended_by_force_and_named(dataset: Dataset, reader: Reader) -> None:
+    (dataset.root / "a.png").write_bytes(b"a")
+    with running(dataset, STUBBORN) as (process, log):
+        until(lambda: dataset.state_dir.joinpath("syncd.sock").exists(), "it answers")
+        dataset.snapshot()
+        (dataset.root / "b.png").write_bytes(b"b")
+        process.terminate()
+        assert process.wait(30) == EXIT_FAILED
+    said = next(line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "stopped_by_force")
+    assert said["still_running"] == ["serve"]
+    dataset.start()
+    taken = dataset.snapshot()
+    assert_same(reader.objects(taken["tag"]), folder(dataset.root))
 
 
 def test_a_deleted_state_directory_is_made_good(dataset: Dataset, reader: Reader, rng: random.Random) -> None:

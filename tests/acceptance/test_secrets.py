@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import tarfile
 import urllib.error
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from syncd.embedded.installation import Installation
+from tests.support.altered import running
 from tests.support.daemon import Dataset, until
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def telling(engine, before, after):
     adopt(engine, before, after)
 reload.adopt = telling
 """
-MAIN = "from syncd.cli.app import main; main()"
 
 
 def private(path: Path, text: str) -> str:
@@ -81,20 +80,6 @@ def secretive(dataset: Dataset) -> Dataset:
         tables=[{"name": "labels", "url_file": url, "table": "labels", "key": "id"}],
     )
     return dataset
-
-
-@contextlib.contextmanager
-def running(dataset: Dataset, code: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Run the daemon after some lines of Python; lend it and its log."""
-    log = dataset.directory / "debug.log"
-    with log.open("wb") as file:
-        called = [sys.executable, "-c", code + MAIN, *dataset.arguments("run")[1:]]
-        process = subprocess.Popen(called, env=dataset.environment, stdout=file, stderr=file)
-    try:
-        yield process, log
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def pages(address: str) -> Iterator[str]:
