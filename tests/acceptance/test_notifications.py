@@ -163,7 +163,7 @@ def test_staleness_is_told_once_and_its_end(dataset: Dataset, receiver: Receiver
         (dataset.root / "a.png").write_bytes(b"a")
         (stale,) = wait_for(receiver, "stale")
         assert (stale["state"], stale["next_step"]) == ("waiting", "syncd status")
-        until(lambda: switch.paths()[-1] == FAIL, "the switch hears of it")
+        until(lambda: switch.paths()[-1:] == [FAIL], "the switch hears of it")
         dataset.snapshot()
         (over,) = wait_for(receiver, "recovery")
         assert over["of"] == "stale"
