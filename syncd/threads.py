@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ async def in_thread_apart(work: Callable[[], T], name: str) -> T:
 
     For what may hang, such as a disk that does not answer: the threads that the event loop lends are few.
 
-
     Args:
         work: What blocks.
         name: Of the thread.
@@ -44,24 +44,18 @@ async def in_thread_apart(work: Callable[[], T], name: str) -> T:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # it is what work returned
+    def settle(put: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            loop.call_soon_threadsafe(lambda: None if done.done() else put())
 
     def run() -> None:
-        result, failed = None, None
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - it is for the one who waits
-            failed = error
-        try:
-            loop.call_soon_threadsafe(settle, result, failed)
-        except RuntimeError:
-            return  # the loop has ended, and with it whoever waited
+            failure = error
+            settle(lambda: done.set_exception(failure))
+        else:
+            settle(lambda: done.set_result(result))
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await done

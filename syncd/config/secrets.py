@@ -24,7 +24,7 @@ def secrets_of(settings: Settings) -> Iterator[str]:
     for table in settings.tables:
         for password in passwords(table.url.get_secret_value() if table.url else ""):
             if len(password) >= SHORTEST:
-                yield from {password: None, unquote(password): None, unquote_plus(password): None}
+                yield from {password, unquote(password), unquote_plus(password)}
 
 
 def passwords(address: str) -> Iterator[str]:

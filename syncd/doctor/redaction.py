@@ -42,7 +42,7 @@ class Cleaner:
 
     def __init__(self, secrets: set[str]) -> None:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
-        self._redaction = Redaction(sorted(forms, key=len, reverse=True))
+        self._redaction = Redaction(forms)
 
     def text(self, text: str) -> str:
         """Return a text of several lines, cleaned."""

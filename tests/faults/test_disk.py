@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ from tests.acceptance.test_restarts import assert_no_intent_twice, fill
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.daemon import Dataset, until
 from tests.support.labels import CsvLabels, configure, put
+from tests.support.machine_needs import need
 from tests.support.small_disk import SmallDisk
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
@@ -27,8 +26,7 @@ QUIET = {"quiet_seconds": 0.1}
 @pytest.fixture
 def injected(dataset: Dataset) -> Callable[[str], None]:
     """Let system calls of the next daemon fail: ``injected("fdatasync:error=EIO:when=7")``."""
-    if shutil.which("strace") is None:
-        pytest.fail("strace is missing") if os.environ.get("CI") else pytest.skip("strace is missing")
+    need(["strace"], packages="strace")
 
     def inject(what: str) -> None:
         calls = what.partition(":")[0]

@@ -24,4 +24,7 @@ def running(dataset: Dataset, code: str) -> Iterator[tuple[subprocess.Popen[byte
         yield process, log
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()  # the test fails then, and nothing is left behind

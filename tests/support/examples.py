@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.machine_needs import lacking
+from tests.support.machine_needs import python_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 READERS = ("duckdb", "lakefs_spec", "pandas", "polars", "s3fs")  # what the reading examples import
-SCRIPT = ROOT / "scripts" / "integration_env.sh"
 
 
 @cache
@@ -28,10 +27,7 @@ def python_with_readers() -> Path:
     """Return a Python that has what the reading examples import: this one, or that of an environment of their own."""
     if all(find_spec(name) for name in READERS):
         return Path(sys.executable)
-    done = subprocess.run([SCRIPT, "examples"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lacking(f"the environment for examples could not be made:\n{done.stderr}")
-    return Path(done.stdout.strip())
+    return python_of("examples")
 
 
 def environment_for(server: ServerProcess, home: Path) -> dict[str, str]:

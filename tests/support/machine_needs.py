@@ -48,6 +48,14 @@ def may_mount() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
+def python_of(name: str) -> Path:
+    """Return the Python of an environment of its own, made from uv.lock: such as "airflow", or "examples"."""
+    done = subprocess.run([ROOT / "scripts/integration_env.sh", name], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lacking(f"the environment for {name} could not be made:\n{done.stderr}")
+    return Path(done.stdout.strip())
+
+
 def made_by(script: str) -> Sequence[str]:
     """Return the lines a script prints once it has made what a test needs."""
     made = subprocess.run([ROOT / script], capture_output=True, text=True, check=False)
