@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check coverage torture figures bench audit clean
+.PHONY: help setup demo test check coverage torture figures bench bench-quick audit clean
 
 # each has a server and daemons of its own, and waits for them a third of the time: three keep two cores busy
 WORKERS ?= 3
@@ -24,8 +24,8 @@ TIMED := tests/acceptance/test_demo.py
 PLANNER_TESTS := $(wildcard tests/unit/test_planner_*.py) tests/unit/test_tag_name.py tests/property/test_decide.py
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
-		do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## create .venv from uv.lock; quick when there is nothing to do
 	@scripts/bootstrap.sh
@@ -80,8 +80,11 @@ figures: setup ## what it costs to have it running, into tests/RESULTS.md: about
 	$(PYTEST) --instafail --timeout=0 $(if $(ARGS),$(ARGS),$(COST))
 	$(BIN)/python -m tests.torture.results "The running service" $(SYNCD_TORTURE_FIGURES)
 
-bench: setup ## how fast it is, beside lakectl local on the same server
-	$(BIN)/python bench/first_sync.py $(ARGS)
+bench: setup ## how fast it is, beside its peers on the same server: hours (ARGS="first pull" measures those alone)
+	$(BIN)/python bench/run.py $(ARGS)
+
+bench-quick: setup ## some of it on few files, in three minutes; results are only printed
+	$(BIN)/python bench/run.py --quick $(ARGS)
 
 audit: setup ## known vulnerabilities of the locked libraries, and dist/sbom.cdx.json; CI does it too
 	@scripts/audit.sh

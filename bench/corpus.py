@@ -1,4 +1,4 @@
-"""Images for measuring: real JPEGs of random smooth noise, the same bytes for the same seed.
+"""Files for measuring, the same bytes for the same seed: JPEGs of smooth noise, or noise alone where only size counts.
 
 Run as a script it writes a corpus; so the process that measures never loads Pillow.
 """
@@ -12,10 +12,15 @@ import random
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILES_A_FOLDER = 250
+FOLDERS_A_SET = 40  # so that a set is a folder of 10,000 files
 QUALITY = 90
 _GRAIN = 4  # pixels between two random values: smooth like a photograph, and nothing in it to compress further
 _FIRST_SIDE = 192
@@ -24,16 +29,22 @@ _DONE = "complete"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """What to write: ``files`` images of ``size_bytes`` on average, some smaller, some larger."""
+    """What to write: ``files`` files of ``size_bytes``, JPEGs on average (some smaller, some larger), noise exactly."""
 
     files: int
     size_bytes: int
-    seed: int
+    seed: int = 1
+    kind: Literal["jpeg", "noise"] = "jpeg"
 
     @property
     def name(self) -> str:
         """The folder's name in the cache; another corpus has another."""
-        return f"jpeg-{self.files}x{self.size_bytes}-seed{self.seed}"
+        return f"{self.kind}-{self.files}x{self.size_bytes}-seed{self.seed}"
+
+    def __str__(self) -> str:
+        """Say what it is."""
+        what = "JPEGs" if self.kind == "jpeg" else "files"
+        return f"{self.files:,} {what} of {self.size_bytes:,} bytes, seed {self.seed}"
 
 
 def cached(corpus: Corpus, cache: Path) -> Path:
@@ -41,7 +52,7 @@ def cached(corpus: Corpus, cache: Path) -> Path:
     folder = cache / corpus.name
     if not (cache / f"{corpus.name}.{_DONE}").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        values = [str(value) for value in (corpus.files, corpus.size_bytes, corpus.seed)]
+        values = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(corpus).items()]
         subprocess.run([sys.executable, __file__, str(folder), *values], check=True)
         (cache / f"{corpus.name}.{_DONE}").touch()
     return folder
@@ -55,27 +66,33 @@ def linked(folder: Path, copy: Path) -> Path:
 
 def total_bytes(folder: Path) -> int:
     """Return the size of all files of a corpus."""
-    return sum(path.stat().st_size for path in folder.rglob("*.jpg"))
+    return sum(entry.stat().st_size for entry in _entries(folder))
 
 
 def last_touched(folder: Path) -> float:
     """Return when a file of the folder last changed, in seconds since the epoch; a new hard link counts."""
-    return max(path.stat().st_ctime for path in folder.rglob("*.jpg"))
+    return max(entry.stat().st_ctime for entry in _entries(folder))
 
 
-def paths(corpus: Corpus) -> list[str]:
-    """Return the relative paths of all images."""
-    return [f"class-{number // FILES_A_FOLDER:03}/{number:06}.jpg" for number in range(corpus.files)]
+def paths(corpus: Corpus) -> Iterator[str]:
+    """Yield the relative paths of all files."""
+    for number in range(corpus.files):
+        folder = number // FILES_A_FOLDER
+        yield f"set-{folder // FOLDERS_A_SET:03}/class-{folder:04}/{number:07}.jpg"
 
 
 def write(corpus: Corpus, folder: Path) -> None:
-    """Write all images."""
-    side = _side_for(corpus)
+    """Write all files."""
+    side = _side_for(corpus) if corpus.kind == "jpeg" else 0
     for number, path in enumerate(paths(corpus)):
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if number % FILES_A_FOLDER == 0:
+            target.parent.mkdir(parents=True, exist_ok=True)
         rng = random.Random(f"{corpus.seed} {number}")
-        target.write_bytes(image(rng, round(side * rng.uniform(0.8, 1.2))))
+        if corpus.kind == "jpeg":
+            target.write_bytes(image(rng, round(side * rng.uniform(0.8, 1.2))))
+        else:
+            target.write_bytes(rng.randbytes(corpus.size_bytes))
 
 
 def image(rng: random.Random, side: int) -> bytes:
@@ -99,13 +116,24 @@ def _side_for(corpus: Corpus) -> float:
     return side
 
 
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield all files below a folder; a million of them take seconds, as paths they took minutes."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(Path(entry.path))
+            else:
+                yield entry
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    for name in ("files", "size_bytes", "seed"):
-        parser.add_argument(name, type=int)
-    asked = parser.parse_args()
-    write(Corpus(files=asked.files, size_bytes=asked.size_bytes, seed=asked.seed), asked.folder)
+    parser.add_argument("--kind", choices=["jpeg", "noise"], default="jpeg")
+    for name in ("--files", "--size-bytes", "--seed"):
+        parser.add_argument(name, type=int, required=True)
+    asked = vars(parser.parse_args())
+    write(Corpus(**{name: value for name, value in asked.items() if name != "folder"}), asked["folder"])
 
 
 if __name__ == "__main__":

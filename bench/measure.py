@@ -55,8 +55,16 @@ class Finished:
     stdout: str
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str], directory: Path) -> Finished:
+def run(
+    command: Sequence[str], *, environment: Mapping[str, str], directory: Path, within: Path | None = None
+) -> Finished:
     """Run a command to its end and return what it cost and said.
+
+    Args:
+        command: With its arguments.
+        environment: All of its environment.
+        directory: Where what it says is kept.
+        within: The working directory, if that matters.
 
     Raises:
         CommandFailedError: It failed; the text holds the end of what it said.
@@ -64,7 +72,9 @@ def run(command: Sequence[str], *, environment: Mapping[str, str], directory: Pa
     said, complained = directory / "stdout", directory / "stderr"
     with said.open("wb") as stdout, complained.open("wb") as stderr:
         started = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=within
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

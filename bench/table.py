@@ -1,15 +1,8 @@
-"""Measures a table of a million rows: published for the first time, then with one row changed; writes the results down.
-
-``.venv/bin/python bench/million_rows.py`` runs it on SQLite, and on PostgreSQL where its server is installed. All that
-it starts ends with it.
-"""
+"""A table of a million rows: first published, then one row changed; on SQLite, and PostgreSQL where it is installed."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import os
-import platform
 import sqlite3
 import sys
 import tempfile
@@ -17,11 +10,11 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from record import MIB, Goal, Record
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -34,18 +27,15 @@ from tests.support.databases import PostgresServer, postgres_binaries  # noqa: E
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-RESULTS = HERE / "TABLES.md"
 PATIENCE_S = 900.0
 LOOK_EVERY_S = 0.05
-MIB = 1 << 20
 
 FEW_ROWS = 1_000
 
-INTRODUCTION = (
-    "Written by `bench/million_rows.py`: the daemon, asked for a snapshot of a table of five columns and one image,"
-    " against one lakeFS server on the same machine. Objects and bytes are what was uploaded; memory is the daemon's,"
-    " at its highest. The first line is another daemon with a table of a thousand rows: what it takes besides is"
-    " what a large table costs. Growth is counted from before the call; the first time that includes loading pyarrow."
+TEXT = (
+    "The daemon, asked for a snapshot of a table of five columns and one image. Objects and bytes are what was"
+    " uploaded; memory is the daemon's, at its highest. The first line of each database is another daemon with a table"
+    " of a thousand rows: what a table of a million takes beyond it is what the rows cost."
 )
 CREATE = (
     "CREATE TABLE labels (id BIGINT PRIMARY KEY, image VARCHAR(100), label VARCHAR(20), score DOUBLE PRECISION,"
@@ -65,29 +55,48 @@ class Figures:
     before_bytes: int  # memory, resident
     peak_bytes: int
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Return them by column."""
+        return {
+            "seconds": self.seconds,
+            "CPU_s": self.cpu_s,
+            "objects": self.parts,
+            "sent_MiB": self.sent_bytes / MIB,
+            "MiB": self.peak_bytes / MIB,
+            "grown_MiB": (self.peak_bytes - self.before_bytes) / MIB,
+        }
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    load_before = os.getloadavg()[0]
-    sections = []
-    with tempfile.TemporaryDirectory(prefix="syncd-bench-") as scratch, ExitStack() as stack:
-        server = ServerProcess(Path(scratch) / "lakefs", binary=find_or_build("lakefs"))
-        server.start()
-        stack.callback(server.stop)
-        for name, opened in (("SQLite", sqlite_table), ("PostgreSQL", postgres_table)):
-            with opened(Path(scratch), asked.rows) as table:
-                if table is not None:
-                    url, execute = table
-                    execute(f"CREATE TABLE few AS SELECT * FROM labels WHERE id < {FEW_ROWS}")
-                    few = measured(Path(scratch) / f"{name}-few", server, url, execute, FEW_ROWS, table="few")
-                    many = measured(Path(scratch) / name, server, url, execute, asked.rows)
-                    sections.append((name, [few[0], *many]))
-    text = page(sections, asked.rows, load_before)
-    print(text)
-    asked.output.write_text(text)
+
+def table(*, rounds: int, rows: int = 1_000_000) -> Record:
+    """Measure each database that is there, in so many rounds."""
+    record = Record(name="table", title=f"A table of {rows:,} rows", text=TEXT, corpus=f"{rows:,} rows", by="what")
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="syncd-bench-") as scratch, ExitStack() as stack:
+            server = ServerProcess(Path(scratch) / "lakefs", binary=find_or_build("lakefs"))
+            server.start()
+            stack.callback(server.stop)
+            for name, opened in (("SQLite", sqlite_table), ("PostgreSQL", postgres_table)):
+                with opened(Path(scratch), rows) as found:
+                    if found is None:
+                        continue
+                    for one in _costs(Path(scratch) / name, server, *found, rows):
+                        record.row(f"{name}: {one.what}").add(**one.figures)
+        print(f"table, round {number + 1} of {rounds}", flush=True)
+    for row in record.rows:
+        if row.who.endswith("one row changed"):
+            parts = max(row.figures["objects"])
+            record.goals.append(Goal(what=f"{row.who}: objects sent", value=parts, at_most=1))
+    return record
+
+
+def _costs(
+    scratch: Path, server: ServerProcess, url: str, execute: Callable[[str], Any], rows: int
+) -> Iterator[Figures]:
+    execute(f"CREATE TABLE few AS SELECT * FROM labels WHERE id < {FEW_ROWS}")
+    few = measured(scratch.with_name(f"{scratch.name}-few"), server, url, execute, FEW_ROWS, table="few")
+    yield few[0]
+    yield from measured(scratch, server, url, execute, rows)
 
 
 @contextlib.contextmanager
@@ -184,36 +193,3 @@ def watched_memory(process: psutil.Process) -> Iterator[list[int]]:
     finally:
         done.set()
         thread.join()
-
-
-def page(sections: list[tuple[str, list[Figures]]], rows: int, load_before: float) -> str:
-    lines = [
-        "# A large table",
-        "",
-        INTRODUCTION,
-        "",
-        "| | |",
-        "|---|---|",
-        f"| when | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |",
-        f"| machine | {os.cpu_count()} cores; load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after |",
-        f"| system | {platform.system()} {platform.release()}, Python {platform.python_version()} |",
-        f"| rows | {rows:,} |",
-    ]
-    for name, figures in sections:
-        lines += [
-            "",
-            f"## {name}",
-            "",
-            "| | seconds | CPU s | uploaded objects | uploaded MiB | memory MiB | growth MiB |",
-            "|---|--:|--:|--:|--:|--:|--:|",
-        ]
-        lines += [
-            f"| {one.what} | {one.seconds:.2f} | {one.cpu_s:.2f} | {one.parts} | {one.sent_bytes / MIB:.2f} |"
-            f" {one.peak_bytes / MIB:.0f} | {(one.peak_bytes - one.before_bytes) / MIB:.0f} |"
-            for one in figures
-        ]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()
