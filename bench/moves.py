@@ -101,7 +101,8 @@ def delete(*, rounds: int, deleted: int = DELETED, left: int = LEFT) -> Record:
         title=f"{deleted:,} files deleted",
         text=(
             "`syncd sync` after the files were deleted from the folder: lists, plans, deletes in batches, commits,"
-            " merges, tags. Beside it `lakectl local commit` and `rclone sync` for the same, and `s5cmd rm` of the same keys."
+            " merges, tags. Beside it `lakectl local commit` and `rclone sync` for the same, and `s5cmd rm` of the same"
+            " keys."
         ),
         corpus=str(corpus),
     )
