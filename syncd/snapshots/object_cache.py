@@ -40,14 +40,14 @@ class ObjectCache:
 
     def __enter__(self) -> Self:
         """Begin to use it; nothing is evicted meanwhile. What a killed pull left half fetched is removed."""
-        for made in (self._objects, self._incoming):
-            made.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self._incoming, ignore_errors=True)
-            self._incoming.mkdir(exist_ok=True)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
+        for made in (self._objects, self._incoming):  # not before: nobody removes one of them now
+            made.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -111,15 +111,16 @@ class Container:
 
     def has_begun(self) -> bool:
         """Return whether there is a process 1, and it is no longer what launches it."""
-        return bool(self._children()) and b"libc" not in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return bool(_children(self.process.pid)) and b"libc" not in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+
+    def has_child(self) -> bool:
+        """Return whether process 1 has started another: an init hears signals by then, and not much before."""
+        return bool(_children(self.pid))
 
     @property
     def pid(self) -> int:
         """Of its process 1, seen from outside."""
-        return int(self._children()[0])
-
-    def _children(self) -> list[str]:
-        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(_children(self.process.pid)[0])
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command beside it, in the same files: as ``exec`` and health checks do."""
@@ -135,3 +136,7 @@ class Container:
         where = self._image.config["WorkingDir"]
         asked = [str(self._image.root), user, where, environment, self._binds, list(command)]
         return [sys.executable, "-c", LAUNCH, json.dumps(asked)]
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
