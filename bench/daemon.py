@@ -85,16 +85,17 @@ class Daemon:
         Raises:
             NoSnapshotError: The daemon ended.
         """
-        while self._process.poll() is None:
-            with contextlib.suppress(ConnectionError):
-                if self._call("in_step", timeout_s=PATIENCE_S)["in_step"]:
-                    return time.perf_counter() - self.started
+        while not self._answer("in_step", timeout_s=PATIENCE_S)["in_step"]:
             time.sleep(LOOK_EVERY_S)
-        raise NoSnapshotError(f"syncd run ended:\n{self._log.read_text()[-2000:]}")
+        return time.perf_counter() - self.started
 
     def snapshot(self) -> dict[str, Any]:
-        """Ask for a snapshot of all that is in place, and return the answer."""
-        return self._call("snapshot", timeout_s=PATIENCE_S, allow_held=False)
+        """Ask for a snapshot of all that is in place, and return the answer.
+
+        Raises:
+            NoSnapshotError: The daemon ended.
+        """
+        return self._answer("snapshot", timeout_s=PATIENCE_S, allow_held=False)
 
     def next_snapshot(self) -> dict[str, Any]:
         """Wait for the next snapshot and return its log line, with the moment it was heard.
@@ -118,8 +119,13 @@ class Daemon:
         """Return how many objects and bytes it has uploaded so far."""
         return sum(one["uploaded"] for one in self.batches), sum(one["sent_bytes"] for one in self.batches)
 
-    def _call(self, command: str, **request: Any) -> dict[str, Any]:
-        return dict(asyncio.run(control.call(self.state_dir, command, **request)))
+    def _answer(self, command: str, **request: Any) -> dict[str, Any]:
+        """Ask as soon as it listens."""
+        while self._process.poll() is None:
+            with contextlib.suppress(ConnectionError):
+                return dict(asyncio.run(control.call(self.state_dir, command, **request)))
+            time.sleep(LOOK_EVERY_S)
+        raise NoSnapshotError(f"syncd run ended:\n{self._log.read_text()[-2000:]}")
 
     def _listen(self) -> None:
         stderr = self._process.stderr

@@ -62,6 +62,7 @@ class Syncd:
 
     def first(self, place: Place) -> Outcome:
         state = place.fresh("syncd")
+        place.wait_until_at_rest()
         command = [SYNCD, "sync", "--json", "--config", configure(place, state, root=place.corpus)]
         done = place.measured(command, state)
         return Outcome(steps={"sync": done.cost}, repository=state.name, reference=json.loads(done.stdout)["tag"])

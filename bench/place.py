@@ -55,6 +55,10 @@ class Place:
         """Create an empty repository, with nothing of syncd's."""
         return lakefs.Repository(name, client=self.client()).create(f"local://{name}", default_branch="main")
 
+    def wait_until_at_rest(self) -> None:
+        """Wait until the files have settled; a new hard link to them, as some peers get, touches them."""
+        time.sleep(max(0.0, files.last_touched(self.corpus) + AT_REST_S - time.time()))
+
     def environment(self, home: Path) -> dict[str, str]:
         """Return the keys as each of the peers expects them, a home of its own, and nothing of the person's."""
         server = self.server
@@ -101,8 +105,9 @@ def place_for(corpus: Corpus) -> Iterator[Place]:
     try:
         work_copy = files.linked(folder, directory / "work-copy")
         server.start()
-        time.sleep(max(0.0, files.last_touched(folder) + AT_REST_S - time.time()))
-        yield Place(server=server, directory=directory, corpus=folder, work_copy=work_copy)
+        place = Place(server=server, directory=directory, corpus=folder, work_copy=work_copy)
+        place.wait_until_at_rest()
+        yield place
     finally:
         server.stop()
         shutil.rmtree(directory)
