@@ -31,7 +31,7 @@ def first_sync(name: str, title: str, corpus: Corpus, *, rounds: int, at_most: f
         for number in range(rounds + 1):
             turn = number % len(in_turn)
             for peer in in_turn[turn:] + in_turn[:turn]:
-                outcome = _once(peer, place, files_=corpus.files, size_bytes=size_bytes)
+                outcome = _once(peer, place, count=corpus.files, size_bytes=size_bytes)
                 print(f"{name}, round {number} of {rounds}: {peer.name} {outcome.cost.seconds:.2f} s", flush=True)
                 if number:  # caches of all kinds are warm from here on
                     record.row(peer.name, peer.does).add_cost(outcome.cost)
@@ -49,19 +49,11 @@ def first_sync(name: str, title: str, corpus: Corpus, *, rounds: int, at_most: f
     return record
 
 
-def _once(peer: Peer, place: Place, *, files_: int, size_bytes: int) -> Outcome:
+def _once(peer: Peer, place: Place, *, count: int, size_bytes: int) -> Outcome:
     outcome = peer.first(place)
-    if peer.name.startswith("dvc"):  # by hash, and one more that lists them
-        pass
-    elif not outcome.local:
-        places.check(
-            place,
-            outcome.repository,
-            outcome.reference,
-            count=files_,
-            size_bytes=size_bytes,
-            prefix=outcome.prefix,
-        )
+    if outcome.holds_files:
+        where = {"prefix": outcome.prefix, "count": count, "size_bytes": size_bytes}
+        places.check(place, outcome.repository, outcome.reference, **where)
     places.discard(place, outcome.repository)
     return outcome
 

@@ -23,13 +23,13 @@ _REF_FILE = ".lakefs_ref.yaml"  # lakectl's index
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a peer made, and what each of its steps cost; in ``local`` ones nothing reached the server."""
+    """What a peer made, and what each of its steps cost."""
 
     steps: dict[str, Cost]
     repository: str
     reference: str = "main"  # branch, commit or tag
     prefix: str = f"{UNDER}/"
-    local: bool = False
+    holds_files: bool = True  # under their names; else as objects of the peer's own, or not in lakeFS at all
 
     @property
     def cost(self) -> Cost:
@@ -150,7 +150,7 @@ class Dvc:
             place.measured([dvc, *setting_up], state, within=state)
         commands = {"add": ["add", "--quiet", "images"], "push": ["push", "--quiet"]}
         steps = {step: place.measured([dvc, *words], state, within=state).cost for step, words in commands.items()}
-        return Outcome(steps=steps, repository=state.name, prefix=f"{UNDER}/files/md5/")
+        return Outcome(steps=steps, repository=state.name, holds_files=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Oxen:
         files.linked(place.corpus, state / "work" / "images")
         python, program = (tools.environment() or Path()) / "python", Path(__file__).with_name("oxen_commit.py")
         cost = place.measured([python, program, state / "work"], state).cost
-        return Outcome(steps={"add, commit": cost}, repository=state.name, local=True)
+        return Outcome(steps={"add, commit": cost}, repository=state.name, holds_files=False)
 
 
 def all_peers() -> list[Peer]:
