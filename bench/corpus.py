@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILES_A_FOLDER = 250
-FOLDERS_A_SET = 40  # so that a set is a folder of 10,000 files
+FOLDERS_A_SET = 40
+FILES_A_SET = FILES_A_FOLDER * FOLDERS_A_SET
 QUALITY = 90
 _GRAIN = 4  # pixels between two random values: smooth like a photograph, and nothing in it to compress further
 _FIRST_SIDE = 192

@@ -9,6 +9,7 @@ import queue
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -18,7 +19,6 @@ from place import config_of
 from syncd.service import control
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 PATIENCE_S = 3600.0
@@ -76,7 +76,7 @@ class Daemon:
     @property
     def peak_bytes(self) -> int:
         """The most memory it has held."""
-        status = open(f"/proc/{self._process.pid}/status").read()  # noqa: PTH123, SIM115 - one line of a kernel's file
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def in_step_s(self) -> float:
@@ -107,7 +107,7 @@ class Daemon:
             snapshot = self._snapshots.get(timeout=PATIENCE_S)
             if snapshot is not None:
                 return snapshot
-        raise NoSnapshotError(f"syncd run made no snapshot:\n{self._log.read_text()[-2000:]}")
+        raise self._failed("made no snapshot")
 
     def forget_snapshots(self) -> None:
         """Wait for those made from here on only."""
@@ -125,7 +125,10 @@ class Daemon:
             with contextlib.suppress(ConnectionError):
                 return dict(asyncio.run(control.call(self.state_dir, command, **request)))
             time.sleep(LOOK_EVERY_S)
-        raise NoSnapshotError(f"syncd run ended:\n{self._log.read_text()[-2000:]}")
+        raise self._failed("ended")
+
+    def _failed(self, what: str) -> NoSnapshotError:
+        return NoSnapshotError(f"syncd run {what}:\n{self._log.read_text()[-2000:]}")
 
     def _listen(self) -> None:
         stderr = self._process.stderr

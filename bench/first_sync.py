@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import corpus as files
 import place as places
-from peers import Outcome, Peer, Syncd, all_peers
-from record import Record
+from peers import UNDER, Outcome, Oxen, Peer, Syncd, all_peers
+from record import Record, in_turn
 
 if TYPE_CHECKING:
     from corpus import Corpus
@@ -24,27 +24,23 @@ TEXT = (
 def first_sync(name: str, title: str, corpus: Corpus, *, rounds: int, at_most: float = 1.0) -> Record:
     """Run every peer once unmeasured and then so many rounds in turn."""
     record = Record(name=name, title=title, text=TEXT, corpus=str(corpus))
-    in_turn = all_peers()
+    everyone, slow = all_peers(), set[str]()
     with places.place_for(corpus) as place:
-        size_bytes = files.total_bytes(place.corpus)
-        first_seconds: dict[str, float] = {}
+        size_bytes, syncd_s = files.total_bytes(place.corpus), 0.0
         for number in range(rounds + 1):
-            turn = number % len(in_turn)
-            for peer in in_turn[turn:] + in_turn[:turn]:
+            for peer in in_turn([peer for peer in everyone if peer.name not in slow], number):
                 outcome = _once(peer, place, count=corpus.files, size_bytes=size_bytes)
-                print(f"{name}, round {number} of {rounds}: {peer.name} {outcome.cost.seconds:.2f} s", flush=True)
-                if number:  # caches of all kinds are warm from here on
-                    record.row(peer.name, peer.does).add_cost(outcome.cost)
-                    for step, cost in outcome.steps.items() if len(outcome.steps) > 1 else ():
-                        record.row(peer.name).add(**{f"{step} s": cost.seconds})
-                else:
-                    first_seconds[peer.name] = outcome.cost.seconds
-                    if _is_slow(peer, outcome, first_seconds):
-                        record.row(peer.name, peer.does).add_cost(outcome.cost)
-                        record.notes.append(f"{peer.name} was measured once, since it takes so long.")
-            in_turn = [peer for peer in in_turn if peer.name not in {row.who for row in record.rows} or number]
+                seconds = outcome.cost.seconds
+                print(f"{name}, round {number} of {rounds}: {peer.name} {seconds:.2f} s", flush=True)
+                if isinstance(peer, Syncd):  # the first of all in the first round
+                    syncd_s = seconds
+                elif number == 0 and seconds > max(SLOW_S, SLOW_TIMES * syncd_s):
+                    slow.add(peer.name)
+                    record.notes.append(f"{peer.name} was measured once, since it takes so long.")
+                if number or peer.name in slow:  # of others the first round only warms caches of all kinds
+                    _take(record, peer, outcome)
     record.rows.sort(key=lambda row: row.middle())
-    others = [peer.name for peer in all_peers() if not isinstance(peer, Syncd) and peer.name != "oxen add, commit"]
+    others = [peer.name for peer in everyone if not isinstance(peer, Syncd | Oxen)]  # Oxen sends nothing
     record.beside_the_best("syncd sync", others, at_most=at_most)
     return record
 
@@ -52,12 +48,14 @@ def first_sync(name: str, title: str, corpus: Corpus, *, rounds: int, at_most: f
 def _once(peer: Peer, place: Place, *, count: int, size_bytes: int) -> Outcome:
     outcome = peer.first(place)
     if outcome.holds_files:
-        where = {"prefix": outcome.prefix, "count": count, "size_bytes": size_bytes}
+        where = {"prefix": f"{UNDER}/", "count": count, "size_bytes": size_bytes}
         places.check(place, outcome.repository, outcome.reference, **where)
     places.discard(place, outcome.repository)
     return outcome
 
 
-def _is_slow(peer: Peer, outcome: Outcome, first_seconds: dict[str, float]) -> bool:
-    mine = first_seconds.get(Syncd().name)
-    return mine is not None and peer.name != Syncd().name and outcome.cost.seconds > max(SLOW_S, SLOW_TIMES * mine)
+def _take(record: Record, peer: Peer, outcome: Outcome) -> None:
+    row = record.row(peer.name, peer.does)
+    row.add_cost(outcome.cost)
+    if len(outcome.steps) > 1:
+        row.add(**{f"{step} s": cost.seconds for step, cost in outcome.steps.items()})

@@ -13,7 +13,7 @@ import place as places
 import tools
 from corpus import Corpus
 from daemon import ON_REQUEST, Daemon
-from peers import SYNCD, UNDER, Lakectl
+from peers import SYNCD, UNDER, Lakectl, Rclone
 from record import MIB, Goal, Record
 
 if TYPE_CHECKING:
@@ -76,18 +76,14 @@ def _rename(root: Path) -> None:
 
 
 def _renamed_by_peers(place: Place, record: Record, *, rounds: int) -> None:
-    lakectl, state = Lakectl(parallelism=128), place.fresh("lakectl")
-    place.repository(state.name)
-    uri = f"lakefs://{state.name}/main/{UNDER}/"
-    place.measured([tools.lakectl(), "local", "init", uri, place.work_copy, "--gitignore=false"], state)
-    home = place.fresh("rclone")
-    place.repository(home.name)
-    many = ["--transfers", "32", "--checkers", "32", "--track-renames"]
-    sync = [tools.rclone() or "", "sync", place.work_copy, f"here:{home.name}/main/{UNDER}", *many]
+    lakectl, state, home = Lakectl(parallelism=128), place.fresh("lakectl"), place.fresh("rclone")
+    for repository in (state.name, home.name):
+        place.repository(repository)
+    lakectl.init(place, state, state.name)
     for number in range(rounds + 1):
         costs = {lakectl.name: lakectl.commit(place, state)}
         if tools.rclone():
-            costs["rclone sync --track-renames"] = place.measured(sync, home).cost
+            costs["rclone sync --track-renames"] = Rclone().sync(place, home, home.name, "main", "--track-renames")
         for name, cost in costs.items() if number else ():
             record.row(name).add(seconds=cost.seconds, client_CPU_s=cost.client_cpu_s)
         _rename(place.work_copy)
@@ -124,24 +120,20 @@ def _deleted(place: Place, deleted: int, left: int) -> dict[str, Cost]:
     sync = [SYNCD, "sync", "--json", "--config", config]
     tag = json.loads(place.measured(sync, state).stdout)["tag"]
     lakectl, home = Lakectl(parallelism=128), place.fresh("lakectl")
-    # its copy of the same state: a branch of it costs nothing
     repository = lakefs.Repository(state.name, client=place.client())
-    branches = {name: repository.branch(name).create(tag).id for name in ("for-lakectl", "for-rclone", "for-s5cmd")}
-    del branches["for-lakectl"]
-    uri = f"lakefs://{state.name}/for-lakectl/{UNDER}/"
-    (root / ".lakefs_ref.yaml").unlink(missing_ok=True)
-    place.measured([tools.lakectl(), "local", "init", uri, root, "--gitignore=false"], home)
-    for folder in sorted(root.glob("set-*"))[: deleted // (files.FILES_A_FOLDER * files.FOLDERS_A_SET)]:
+    for name in ("for-lakectl", "for-rclone", "for-s5cmd"):  # the same state for each: a branch costs nothing
+        repository.branch(name).create(tag)
+    lakectl.init(place, home, state.name, "for-lakectl")
+    gone = sorted(root.glob("set-*"))[: deleted // files.FILES_A_SET]
+    for folder in gone:
         shutil.rmtree(folder)
     costs = {"syncd sync": place.measured(sync, state).cost, lakectl.name: lakectl.commit(place, home)}
-    (root / ".lakefs_ref.yaml").unlink()
+    lakectl.forget(place)
     if tools.rclone():
-        there = f"here:{state.name}/for-rclone/{UNDER}"
-        many = ["--transfers", "32", "--checkers", "32"]
-        costs["rclone sync"] = place.measured([tools.rclone(), "sync", root, there, *many], home).cost
+        costs["rclone sync"] = Rclone().sync(place, home, state.name, "for-rclone")
     if tools.s5cmd():
-        gone = [f"s3://{state.name}/for-s5cmd/{UNDER}/set-{number:03}/*" for number in range(deleted // 10_000)]
-        costs["s5cmd rm"] = place.measured([tools.s5cmd(), "rm", *gone], home).cost
+        keys = [f"s3://{state.name}/for-s5cmd/{UNDER}/{folder.name}/*" for folder in gone]
+        costs["s5cmd rm"] = place.measured([tools.s5cmd(), "rm", *keys], home).cost
     last = json.loads(place.measured([SYNCD, "show", "--json", "--config", config], state).stdout)
     if last["images"] != left:
         raise AssertionError(f"{last['images']} images are left, {left} should be")

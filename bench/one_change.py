@@ -13,13 +13,14 @@ import place as places
 import tools
 from corpus import Corpus
 from daemon import AT_ONCE, Daemon
-from measure import Cost
-from peers import SYNCD, UNDER, Lakectl
+from peers import SYNCD, UNDER, Lakectl, Rclone
 from record import MIB, Goal, Record, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from measure import Cost
     from place import Place
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -47,7 +48,8 @@ def one_change(*, sizes: tuple[int, ...] = SIZES, rest_s: float = 60.0, rounds: 
             _syncd(place, row, size=size, rest_s=rest_s, rounds=rounds)
             if size <= PEERS_UP_TO:
                 _peers(place, row, rounds=rounds)
-        print(f"{size:,} files: { ({name: row.middle(name) for name in row.figures}) }", flush=True)
+        middles = {name: round(row.middle(name), 3) for name in row.figures}
+        print(f"{size:,} files: {middles}", flush=True)
     _goals(record)
     return record
 
@@ -118,26 +120,22 @@ def _peers(place: Place, row: Row, *, rounds: int) -> None:
     root = place.work_copy
     lakectl, state = Lakectl(parallelism=128), place.fresh("lakectl")
     place.repository(state.name)
-    uri = f"lakefs://{state.name}/main/{UNDER}/"
-    place.measured([tools.lakectl(), "local", "init", uri, root, "--gitignore=false"], state)
-    commands = {}
-    if tools.s5cmd():
-        commands["s5cmd sync"] = [tools.s5cmd(), "sync", f"{root}/", "s3://{}/main/" + UNDER + "/"]
-    if tools.rclone():
-        commands["rclone sync"] = [tools.rclone(), "sync", root, "here:{}/main/" + UNDER, "--transfers", "32"]
-    homes = {name: place.fresh("peer") for name in commands}
-    for home in homes.values():
+    lakectl.init(place, state, state.name)
+    others: dict[str, Callable[[], Cost]] = {}
+    if s5cmd := tools.s5cmd():
+        home = place.fresh("s5cmd")
         place.repository(home.name)
-
-    def run(name: str) -> Cost:
-        words = [str(word).format(homes[name].name) for word in commands[name]]
-        return place.measured(words, homes[name]).cost
-
-    every = sorted(path for path in root.rglob("*.jpg"))
+        sync = [s5cmd, "sync", f"{root}/", f"s3://{home.name}/main/{UNDER}/"]
+        others["s5cmd sync"] = lambda: place.measured(sync, home).cost
+    if tools.rclone():
+        there = place.fresh("rclone")
+        place.repository(there.name)
+        others["rclone sync"] = lambda: Rclone().sync(place, there, there.name)
+    every = sorted(root.rglob("*.jpg"))
     for number in range(rounds + 1):
         if number:
             _new_file(state, rng).replace(rng.choice(every))
-        costs = {f"{lakectl.name}": lakectl.commit(place, state)} | {name: run(name) for name in commands}
+        costs = {lakectl.name: lakectl.commit(place, state)} | {name: bring() for name, bring in others.items()}
         if number:
             row.add(**{f"{name} ms": 1000 * cost.seconds for name, cost in costs.items()})
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SYNCD = Path(sys.executable).with_name("syncd")
 UNDER = "images"  # where syncd puts images, and so the others
-_REF_FILE = ".lakefs_ref.yaml"  # lakectl's index
+_REF_FILE = ".lakefs_ref.yaml"  # lakectl's index; rclone and s5cmd would take it for a file of the folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,6 @@ class Outcome:
     steps: dict[str, Cost]
     repository: str
     reference: str = "main"  # branch, commit or tag
-    prefix: str = f"{UNDER}/"
     holds_files: bool = True  # under their names; else as objects of the peer's own, or not in lakeFS at all
 
     @property
@@ -83,17 +82,24 @@ class Lakectl:
     def first(self, place: Place) -> Outcome:
         state = place.fresh("lakectl")
         place.repository(state.name)
-        (place.work_copy / _REF_FILE).unlink(missing_ok=True)
-        uri, folder = f"lakefs://{state.name}/main/{UNDER}/", place.work_copy
-        init = [tools.lakectl(), "local", "init", uri, folder, "--gitignore=false"]
-        steps = {"init": place.measured(init, state).cost, "commit": self.commit(place, state)}
-        (place.work_copy / _REF_FILE).unlink()
+        steps = {"init": self.init(place, state, state.name), "commit": self.commit(place, state)}
+        self.forget(place)
         return Outcome(steps=steps, repository=state.name)
+
+    def init(self, place: Place, state: Path, repository: str, branch: str = "main") -> Cost:
+        """Set the work copy up for a branch, and for no other any more."""
+        self.forget(place)
+        uri = f"lakefs://{repository}/{branch}/{UNDER}/"
+        return place.measured([tools.lakectl(), "local", "init", uri, place.work_copy, "--gitignore=false"], state).cost
+
+    def forget(self, place: Place) -> None:
+        """Leave nothing of lakectl's in the work copy."""
+        (place.work_copy / _REF_FILE).unlink(missing_ok=True)
 
     def commit(self, place: Place, state: Path) -> Cost:
         """Bring what differs into the branch that the folder was set up with."""
-        parallelism = ["-p", self.parallelism] if self.parallelism else []
-        said = ["-m", "bench", "--yes", "--no-progress", *map(str, parallelism)]
+        parallelism = ["-p", str(self.parallelism)] if self.parallelism else []
+        said = ["-m", "bench", "--yes", "--no-progress", *parallelism]
         return place.measured([tools.lakectl(), "local", "commit", place.work_copy, *said], state).cost
 
 
@@ -126,9 +132,13 @@ class Rclone:
     def first(self, place: Place) -> Outcome:
         state = place.fresh("rclone")
         place.repository(state.name)
-        many = ["--transfers", str(self.transfers), "--checkers", str(self.transfers)]
-        command = [tools.rclone() or "", "sync", place.work_copy, f"here:{state.name}/main/{UNDER}", *many]
-        return Outcome(steps={"sync": place.measured(command, state).cost}, repository=state.name)
+        return Outcome(steps={"sync": self.sync(place, state, state.name)}, repository=state.name)
+
+    def sync(self, place: Place, state: Path, repository: str, branch: str = "main", *more: str) -> Cost:
+        """Make a branch hold what the work copy holds."""
+        many = ["--transfers", str(self.transfers), "--checkers", str(self.transfers), *more]
+        there = f"here:{repository}/{branch}/{UNDER}"
+        return place.measured([tools.rclone() or "", "sync", place.work_copy, there, *many], state).cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from syncd.embedded.binary import find_or_build
 from syncd.embedded.process import ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from corpus import Corpus
     from measure import Finished
@@ -88,10 +88,8 @@ class Place:
         """
         os.sync()  # what the last one wrote is not this one's burden
         words = [str(word) for word in command]
-        environment: Mapping[str, str] = self.environment(home)
-        return measure.with_server(
-            self.server, lambda: measure.run(words, environment=environment, directory=home, within=within)
-        )
+        how = {"environment": self.environment(home), "directory": home, "within": within}
+        return measure.with_server(self.server, lambda: measure.run(words, **how))
 
 
 @contextmanager
@@ -157,5 +155,6 @@ def check(place: Place, repository: str, reference: str, *, count: int, size_byt
 def discard(place: Place, repository: str) -> None:
     """Forget what a run uploaded and kept, so that the disk does not fill up."""
     lakefs.Repository(repository, client=place.client()).delete()
-    for folder in (place.directory / repository, *place.directory.glob(f"server/**/block/**/{repository}")):
-        shutil.rmtree(folder)
+    for folder in (place.directory / repository, place.directory / "server" / "lakefs" / "block" / repository):
+        if folder.exists():  # Oxen's repository holds nothing
+            shutil.rmtree(folder)

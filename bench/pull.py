@@ -12,7 +12,7 @@ import corpus as files
 import place as places
 import tools
 from peers import SYNCD, UNDER
-from record import Record
+from record import Record, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,9 +67,7 @@ def pull(name: str, title: str, corpus: Corpus, *, rounds: int) -> Record:
         there = digests(source.root)
         commands = _tools(source)
         for number in range(rounds + 1):
-            names = list(commands)
-            turn = number % len(names)
-            for who in names[turn:] + names[:turn]:
+            for who in in_turn(list(commands), number):
                 # nothing is deleted before the end: ext4 makes new files several times slower just after it
                 home = state / f"round-{number}" / who.replace(" ", "-")
                 home.mkdir(parents=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from syncd import __version__
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 KEPT = HERE / "results"
 MIB = 1 << 20
+T = TypeVar("T")
+
+
+def in_turn(everyone: Sequence[T], number: int) -> Sequence[T]:
+    """Return all of them, in each round beginning with another: who is first has a colder machine."""
+    first = number % len(everyone)
+    return [*everyone[first:], *everyone[:first]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

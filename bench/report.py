@@ -43,7 +43,14 @@ def _summary(records: Iterable[Record]) -> list[str]:
 def _section(record: Record) -> list[str]:
     of = f"{record.corpus}; " if record.corpus else ""
     rounds = max((len(values) for row in record.rows for values in row.figures.values()), default=0)
-    lines = [f"## {record.title}", "", record.text, "", f"{of}{rounds} rounds. {_on(record)}", ""]
+    lines = [
+        f"## {record.title}",
+        "",
+        record.text,
+        "",
+        f"{of}{rounds} rounds. {'; '.join(record.machine.values())}.",
+        "",
+    ]
     lines += _table(record)
     lines += [""]
     for note in record.notes:
@@ -52,19 +59,14 @@ def _section(record: Record) -> list[str]:
     return lines
 
 
-def _on(record: Record) -> str:
-    return "; ".join(record.machine.values()) + "."
-
-
 def _table(record: Record) -> list[str]:
     columns: list[str] = []
     for row in record.rows:
         columns += [name for name in row.figures if name not in columns]
-    spread = "seconds" in columns
     compared = _compared(record)
     header = [record.by or ""]
     for name in columns:
-        header += [name, "fastest", "slowest"] if name == "seconds" and spread else [name]
+        header += [name, "fastest", "slowest"] if name == "seconds" else [name]
         if name == "seconds" and compared:
             header.append(f"× {compared.who}")
     lines = [f"| {' | '.join(header)} |", "|---|" + "--:|" * (len(header) - 1)]
@@ -73,7 +75,7 @@ def _table(record: Record) -> list[str]:
         for name in columns:
             values = row.figures.get(name, [])
             cells.append(_number(median(values)) if values else "")
-            if name == "seconds" and spread:
+            if name == "seconds":
                 cells += [_number(min(values)), _number(max(values))] if values else ["", ""]
                 if compared:
                     cells.append(_ratio(row, compared))

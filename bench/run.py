@@ -9,27 +9,24 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-import tools  # noqa: E402 - tests.support is found from here on
-from corpus import Corpus  # noqa: E402
-from events import events  # noqa: E402
-from first_sync import first_sync  # noqa: E402
-from moves import delete, rename  # noqa: E402
-from one_change import one_change  # noqa: E402
-from pull import pull  # noqa: E402
-from record import KEPT, Record, machine  # noqa: E402
-from report import PAGE, page  # noqa: E402
-from table import table  # noqa: E402
+import tools
+from corpus import Corpus
+from events import events
+from first_sync import first_sync
+from moves import delete, rename
+from one_change import one_change
+from pull import pull
+from record import KEPT, Record, machine
+from report import PAGE, page
+from table import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+HERE = Path(__file__).resolve().parent
 JPEGS = Corpus(files=5_000, size_bytes=19_000)
 SMALL = Corpus(files=100_000, size_bytes=2_000, kind="noise")
 LARGE = Corpus(files=200, size_bytes=50_000_000, kind="noise")

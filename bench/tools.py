@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,21 +75,22 @@ def rclone() -> Path | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each tool that is there, in its own words."""
-    found = {"lakectl": _first_line([lakectl(), "--version"])}
+    """Return the version of each tool that is there."""
+    found = {"lakectl": _version([lakectl(), "--version"])}
     if s5cmd():
         found["s5cmd"] = S5CMD_VERSION
     if program := rclone():
-        found["rclone"] = _first_line([program, "version"])
+        found["rclone"] = _version([program, "version"])
     pinned = dict(line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
     if environment():
         found |= {name: pinned[name] for name in ("dvc", "oxenai")}
     return found
 
 
-def _first_line(command: list[str | Path]) -> str:
+def _version(command: list[str | Path]) -> str:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return said.splitlines()[0].split("version")[-1].strip(": ").split(" ")[-1 if "rclone" in said else 0]
+    found = re.search(r"v?\d+\.\d+\S*", said)
+    return found[0] if found else said.splitlines()[0]
 
 
 def _absent(name: str, why: str) -> None:
