@@ -15,6 +15,7 @@ from syncd.doctor.findings import Finding, fail, of_error, ok, warn
 from syncd.errors import NotFoundStoreError, StoreError
 from syncd.model import Fingerprint
 from syncd.store.lakefs_calls import no_answer
+from syncd.store.lakefs_rows import to_reference
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -65,10 +66,9 @@ class Scratch:
 
     async def leftovers(self) -> list[str]:
         """Return the branches that earlier ones could not remove."""
-        rows = self._api.sdk.rows(
-            "listing branches", self._api.sdk.client.branches_api.list_branches, prefix=PREFIX, show_hidden=True
-        )
-        return [row.id async for row in rows if row.id != self.branch]
+        listing = self._api.sdk.client.branches_api.list_branches
+        rows = self._api.sdk.rows("listing branches", listing, of=to_reference, prefix=PREFIX, show_hidden=True)
+        return [name async for name, _ in rows if name != self.branch]
 
     async def _create(self) -> Any:
         return await self._api.sdk.call(

@@ -16,6 +16,7 @@ from syncd.doctor.repository import Repository
 from syncd.doctor.scratch import Scratch, of_leftovers
 from syncd.errors import NotFoundStoreError, StoreError, TransientStoreError
 from syncd.service.lakefs import access_now
+from syncd.store import s3_client  # noqa: F401 - now: the user that the doctor becomes may not read it
 from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.s3_gateway import S3Gateway
 

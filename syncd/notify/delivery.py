@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from syncd.notify.notice import Notice
 
+LIMIT_S = 10.0  # for a request over the network, from the name's resolution to the end of the answer
+
 
 class UndeliveredError(Exception):
     """It did not arrive, as far as is known. The text holds no address and no secret.

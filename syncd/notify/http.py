@@ -15,14 +15,13 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from syncd import __version__
-from syncd.notify.delivery import UndeliveredError
+from syncd.notify.delivery import LIMIT_S, UndeliveredError
 from syncd.threads import in_thread_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LIMIT_S = 10.0  # from the name's resolution to the end of the answer
 MOST_BUFFERED = 2048  # bytes of an answer, twice; only how it begins counts
 _AGENT = {"User-Agent": f"syncd/{__version__}"}
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
-from syncd.notify import http
 from syncd.notify.delivery import UndeliveredError
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ class Pinger:
             await asyncio.wait({self._sending})
 
     async def _send(self, ping: Ping, *, failed: bool) -> None:
+        from syncd.notify import http  # noqa: PLC0415 - as in ``Webhook``
+
         try:
             await http.request("GET", _with_fail(ping.url) if failed else ping.url, ca_file=ping.ca_file)
         except UndeliveredError as error:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncd.notify import http
+from syncd.notify.delivery import LIMIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,12 @@ class Webhook:
     url: str
     secret: str = ""  # "": nothing is signed
     ca_file: Path | None = None  # authorities besides the system's
-    limit_s: float = http.LIMIT_S
+    limit_s: float = LIMIT_S
 
     async def send(self, notice: Notice) -> None:
         """See ``Sender.send``. Each try is signed anew, so that a receiver may refuse what is old."""
+        from syncd.notify import http  # noqa: PLC0415 - its library takes longer to load than most syncs take
+
         headers = {"Content-Type": "application/json", "X-Syncd-Event": notice.kind.value}
         if self.secret:
             timestamp = str(int(time.time()))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd.errors import PermanentStoreError, SyncdError
 from syncd.snapshots.patience import patiently
-from syncd.threads import in_thread_to_its_end
+from syncd.threads import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from syncd.snapshots.object_cache import ObjectCache
     from syncd.store.base import ObjectReader
 
+WRITERS = 2  # threads that check and write small objects
 SMALL_BYTES = 1 << 20  # up to this size an object is held in memory while it comes
 
 
@@ -33,11 +35,13 @@ class Fetcher:
         objects: Of the commit.
         prefix: In front of every key of syncd's.
         cache: Entered.
+        together: What small objects are checked and written by.
     """
 
     objects: ObjectReader
     prefix: str
     cache: ObjectCache
+    together: Together = field(default_factory=partial(Together, WRITERS))
 
     async def fetch(self, entry: Entry, then: Callable[[bytes], None] = lambda _sha256: None) -> bytes:
         """Bring an object into the cache and return its SHA-256; what fails in passing is tried again.
@@ -59,22 +63,16 @@ class Fetcher:
             raise self._unwritable(error) from error
 
     async def _fetch_small(self, entry: Entry, then: Callable[[bytes], None]) -> bytes:
-        chunks: list[bytes] = []
+        content = await self.objects.get(self.prefix + entry.path)
 
-        async def take(chunk: bytes) -> None:
-            chunks.append(chunk)
-
-        await self.objects.fetch(self.prefix + entry.path, take)
-        content = b"".join(chunks)
-        sha256 = hashlib.sha256(content).digest()
-        _require_same(entry, sha256, len(content))
-
-        def keep() -> None:
+        def keep() -> bytes:
+            sha256 = hashlib.sha256(content).digest()
+            _require_same(entry, sha256, len(content))
             self.cache.keep(content, sha256)
             then(sha256)
+            return sha256
 
-        await in_thread_to_its_end(keep)
-        return sha256
+        return await self.together.run(keep)
 
     async def _fetch_large(self, entry: Entry, then: Callable[[bytes], None]) -> bytes:
         digest, size_bytes = hashlib.sha256(), 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,7 @@ class ObjectCache:
     def __init__(self, directory: Path, max_bytes: int = DEFAULT_BYTES) -> None:
         self.directory, self._max_bytes = directory, max_bytes
         self._objects, self._incoming = directory / "objects", directory / "incoming"
+        self._mine, self._numbers = secrets.token_hex(8), itertools.count()  # names that nobody else has
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -86,20 +88,32 @@ class ObjectCache:
 
     def keep(self, content: bytes, sha256: bytes) -> None:
         """Keep an object whose digest has been checked."""
-        with self.incoming() as incoming:
-            incoming.write(content)
-            incoming.keep(sha256)
+        number, name = self._new_file()
+        try:
+            try:
+                _write(number, content)
+            finally:
+                os.close(number)
+            self.take(name, sha256)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(name)  # noqa: PTH108
+            raise
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """Yield an empty file to write an object to; what is not kept is removed at the end."""
-        number, name = tempfile.mkstemp(dir=self._incoming)
+        number, name = self._new_file()
         try:
             yield Incoming(self, number, name)
         finally:
             os.close(number)
             with suppress(FileNotFoundError):
                 os.unlink(name)  # noqa: PTH108
+
+    def _new_file(self) -> tuple[int, str]:
+        name = f"{self._incoming}/{self._mine}-{next(self._numbers)}"
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), name
 
     def take(self, name: str, sha256: bytes) -> None:
         """Take over a file as the object of a digest that has been checked."""
@@ -150,10 +164,14 @@ class Incoming:
 
     def write(self, chunk: bytes) -> None:
         """Write what comes next."""
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(self._number, view) :]
+        _write(self._number, chunk)
 
     def keep(self, sha256: bytes) -> None:
         """All is there, and it is what its digest says."""
         self._cache.take(self.name, sha256)
+
+
+def _write(number: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(number, view) :]

@@ -87,6 +87,13 @@ class ObjectReader(Protocol):
     async def head(self, key: str) -> ObjectInfo | None:
         """Return what is at the key, or None; None also where the branch or the repository is missing."""
 
+    async def get(self, key: str) -> bytes:
+        """Return an object's bytes; for small objects, of a MiB at most.
+
+        Raises:
+            NotFoundStoreError: There is none.
+        """
+
     async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
         """Hand an object's bytes on, some at a time, each once the sink has taken those before.
 
@@ -115,18 +122,27 @@ class ObjectStore(ObjectReader, Protocol):
             NeedsPersonStoreError: The branch or the repository is missing, protected or read-only.
         """
 
+    async def copy(self, source: str, reference: str, key: str, fingerprint: Fingerprint) -> None:
+        """Store what another key holds in a commit, without sending it, and check that these bytes were stored.
+
+        Metadata and content type come along.
+
+        Args:
+            source: The other key.
+            reference: The commit.
+            key: Where to.
+            fingerprint: What the bytes must be.
+
+        Raises:
+            PermanentStoreError: It is not there, or is something else; or this cannot be done. What the branch holds at
+                the key is not known, where it was something else.
+        """
+
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
         """Delete up to 1,000 objects; one that does not exist counts as deleted.
 
         The caller has checked that the branch exists: lakeFS answers success where it does not. Deleting again is
         harmless. A key that must not be sent fails alone.
-        """
-
-    async def get(self, key: str) -> bytes:
-        """Return an object's bytes; for small objects.
-
-        Raises:
-            NotFoundStoreError: There is none.
         """
 
 

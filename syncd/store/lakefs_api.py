@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NotFoundStoreError, PermanentStoreError
 from syncd.names import branch_fault, namespace_fault, repository_fault, tag_faults
 from syncd.store.lakefs_calls import PAGE_ROWS, SDKCalls
-from syncd.store.lakefs_rows import paths_query, to_commit, to_difference, to_object
+from syncd.store.lakefs_rows import paths_query, to_commit, to_difference, to_object, to_reference
 from syncd.store.observing import nobody
 from syncd.store.translate import Place, not_lakefs, require_name
 from syncd.store.trust import require_ca_file
@@ -131,9 +131,8 @@ class LakeFSAPI:
     async def find_commit(self, reference: str) -> Commit:
         """See ``VersionStore.find_commit``."""
         doing = f"reading the commit {reference}"
-        return to_commit(
-            await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, reference)
-        )
+        found = await self.sdk.call(doing, self.sdk.client.commits_api.get_commit, self._repository, reference)
+        return to_commit(found.to_dict())
 
     async def commit(self, branch: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.commit``."""
@@ -146,7 +145,7 @@ class LakeFSAPI:
             branch=branch,
             limits_s=self._commit_limits_s,
         )
-        return to_commit(made)
+        return to_commit(made.to_dict())
 
     async def merge(self, source: str, into: str, message: str, metadata: Mapping[str, str]) -> Commit:
         """See ``VersionStore.merge``."""
@@ -205,10 +204,9 @@ class LakeFSAPI:
             return None
         return str(found.commit_id)
 
-    async def tags(self) -> AsyncIterator[tuple[str, str]]:
+    def tags(self) -> AsyncIterator[tuple[str, str]]:
         """See ``VersionStore.tags``."""
-        async for row in self.sdk.rows("listing tags", self.sdk.client.tags_api.list_tags):
-            yield row.id, row.commit_id
+        return self.sdk.rows("listing tags", self.sdk.client.tags_api.list_tags, of=to_reference)
 
     async def log(self, reference: str, *, limit: int = 100, paths: Sequence[str] = ()) -> AsyncIterator[Commit]:
         """See ``VersionStore.log``."""
@@ -216,47 +214,45 @@ class LakeFSAPI:
             f"reading the log of {reference}",
             self.sdk.client.refs_api.log_commits,
             reference,
+            of=to_commit,
             page_rows=min(limit, PAGE_ROWS),
             **paths_query(paths),
         )
-        async for row in rows:
+        async for commit in rows:
             if limit <= 0:
                 return
             limit -= 1
-            yield to_commit(row)
+            yield commit
 
-    async def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
+    def objects(self, reference: str, prefix: str) -> AsyncIterator[ObjectInfo]:
         """See ``VersionStore.objects``."""
-        rows = self.sdk.rows(
+        return self.sdk.rows(
             f"listing {reference}",
             self.sdk.client.objects_api.list_objects,
             reference,
+            of=to_object,
             prefix=prefix,
             user_metadata=True,
             presign=False,
         )
-        async for row in rows:
-            yield to_object(row)
 
-    async def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
+    def uncommitted(self, branch: str) -> AsyncIterator[Difference]:
         """See ``VersionStore.uncommitted``."""
         doing = f"listing the uncommitted changes of {branch}"
-        async for row in self.sdk.rows(doing, self.sdk.client.branches_api.diff_branch, branch):
-            yield to_difference(row)
+        return self.sdk.rows(doing, self.sdk.client.branches_api.diff_branch, branch, of=to_difference)
 
-    async def diff(self, left: str, right: str, prefix: str = "") -> AsyncIterator[Difference]:
+    def diff(self, left: str, right: str, prefix: str = "") -> AsyncIterator[Difference]:
         """See ``VersionStore.diff``. Digests come with the differences: nothing needs to be looked up for them."""
-        rows = self.sdk.rows(
+        return self.sdk.rows(
             f"comparing {left} and {right}",
             self.sdk.client.refs_api.diff_refs,
             left,
             right,
+            of=to_difference,
             type="two_dot",
             prefix=prefix,
             include_right_stats=True,
         )
-        async for row in rows:
-            yield to_difference(row)
 
     async def server_version(self) -> str:
         """See ``VersionStore.server_version``."""
@@ -270,9 +266,12 @@ class LakeFSAPI:
         """Return the first keys that changed on both branches, quoted."""
         doing = f"comparing {source} and {into}"
         found: list[str] = []
-        async for row in self.sdk.rows(doing, self.sdk.client.refs_api.diff_refs, into, source, type="three_dot"):
-            if row.type == "conflict":
-                found.append(repr(row.path))
+        rows = self.sdk.rows(
+            doing, self.sdk.client.refs_api.diff_refs, into, source, of=to_difference, type="three_dot"
+        )
+        async for change in rows:
+            if change.kind == "conflict":
+                found.append(repr(change.key))
             if len(found) == MOST_NAMED:
                 return [*found, "…"]
         return found

@@ -11,7 +11,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
 
@@ -21,9 +21,11 @@ from syncd.store.lakefs_sdk import ApiException, Configuration, LakeFSClient, Op
 from syncd.store.observing import API, nobody, observed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from syncd.store.observing import Observer
+
+T = TypeVar("T")
 
 PAGE_ROWS = 1_000  # the most lakeFS gives in one answer
 THREADS = 4
@@ -65,19 +67,23 @@ class SDKCalls:
         self.client._api.rest_client.pool_manager.clear()  # noqa: SLF001  # the SDK has no way to close its sockets
 
     async def rows(
-        self, doing: str, function: Callable[..., Any], *references: str, page_rows: int = PAGE_ROWS, **query: Any
-    ) -> AsyncIterator[Any]:
-        """Yield the rows of a paged answer; one page is in memory at a time."""
-        after = ""
-        while True:
-            page = await self.call(
-                doing, function, self._place.repository, *references, after=after, amount=page_rows, **query
+        self,
+        doing: str,
+        function: Callable[..., Any],
+        *references: str,
+        of: Callable[[Mapping[str, Any]], T],
+        page_rows: int = PAGE_ROWS,
+        **query: Any,
+    ) -> AsyncIterator[T]:
+        """Yield the rows of a paged answer, each as ``of`` makes it; one page is in memory at a time."""
+        after: str | None = ""
+        while after is not None:
+            page = _page(function, of)
+            rows, after = await self.call(
+                doing, page, self._place.repository, *references, after=after, amount=page_rows, **query
             )
-            for row in page.results:
+            for row in rows:
                 yield row
-            if not page.pagination.has_more:
-                return
-            after = page.pagination.next_offset
 
     async def call(
         self,
@@ -110,7 +116,7 @@ class SDKCalls:
             raise translate.unreachable(error, doing, place) from error  # the SDK's form of a TLS fault
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise translate.unreachable(error, doing, place) from error
-        except (ValueError, TypeError, AttributeError, OpenApiException) as error:  # the SDK cannot read the answer
+        except (ValueError, TypeError, LookupError, AttributeError, OpenApiException) as error:  # it cannot be read
             raise translate.not_lakefs(doing, place) from error
         if answer is None:  # a status that the API does not define; all calls made here have a result
             raise translate.not_lakefs(doing, place)
@@ -124,6 +130,24 @@ def no_answer(function: Callable[..., Any]) -> Callable[..., bool]:
     def call(*args: Any, **query: Any) -> bool:
         function(*args, **query)
         return True
+
+    return call
+
+
+def _page(
+    function: Callable[..., Any], of: Callable[[Mapping[str, Any]], T]
+) -> Callable[..., tuple[list[T], str | None]]:
+    """Return the function with a page's rows, and after what the next page begins, as its answer.
+
+    The objects that the SDK makes of rows cost eight times as much as reading their JSON.
+    """
+    plain = getattr(function.__self__, f"{function.__name__}_with_http_info")  # type: ignore[attr-defined]  # a method
+
+    @wraps(function)
+    def call(*args: Any, **query: Any) -> tuple[list[T], str | None]:
+        answer = json.loads(plain(*args, _preload_content=False, **query).raw_data)
+        pagination = answer["pagination"]
+        return [of(row) for row in answer["results"]], pagination["next_offset"] if pagination["has_more"] else None
 
     return call
 

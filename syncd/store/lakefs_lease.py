@@ -7,7 +7,7 @@ What a holder says of itself is the object's metadata, rewritten in place: a sig
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncd.errors import ConflictStoreError, NotFoundStoreError
 from syncd.store.base import Claim
@@ -44,14 +44,11 @@ class LakeFSLease:
             self._doing("reading"),
             self._sdk.client.objects_api.list_objects,
             self._branch,
+            of=_to_claim,
             prefix=_FOLDER,
             user_metadata=True,
         )
-        found = [
-            Claim(int(name), row.metadata or {}, row.checksum)
-            async for row in rows
-            if (name := row.path.removeprefix(_FOLDER)).isdecimal()
-        ]
+        found = [claim async for claim in rows if claim is not None]
         return sorted(found, key=lambda claim: claim.generation)
 
     async def claim(self, generation: int, mine: str) -> bool:
@@ -98,3 +95,8 @@ class LakeFSLease:
 
 def _path(generation: int) -> str:
     return f"{_FOLDER}{generation:012}"
+
+
+def _to_claim(row: Mapping[str, Any]) -> Claim | None:
+    name = row["path"].removeprefix(_FOLDER)
+    return Claim(int(name), row.get("metadata") or {}, row["checksum"]) if name.isdecimal() else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import ConflictStoreError, NotFoundStoreError
 from syncd.store.lakefs_calls import no_answer
+from syncd.store.lakefs_rows import to_reference
 from syncd.store.pins import (
     NOTE_PATH,
     USE_PREFIX,
@@ -141,8 +142,9 @@ class LakeFSPins:
         rows = self._sdk.rows(
             f"listing pins (branches {prefix}…)",
             self._sdk.client.branches_api.list_branches,
+            of=to_reference,
             prefix=prefix,
             show_hidden=True,
         )
-        async for row in rows:
-            yield row.id, row.commit_id
+        async for branch in rows:
+            yield branch

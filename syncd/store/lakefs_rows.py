@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from syncd.store.base import SHA256_METADATA, Commit, Difference, ObjectInfo, digest_from_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SHA256_OVER_REST = f"X-Amz-Meta-{SHA256_METADATA}"  # how the S3 gateway's user metadata appears in this protocol
 
@@ -20,29 +20,33 @@ def paths_query(paths: Sequence[str]) -> dict[str, Any]:
     return {name: some for name, some in (("objects", objects), ("prefixes", folders)) if some}
 
 
-def to_commit(row: Any) -> Commit:
+def to_commit(row: Mapping[str, Any]) -> Commit:
     """Return a commit."""
     return Commit(
-        id=row.id,
-        message=row.message,
-        metadata=dict(row.metadata or {}),
-        parents=tuple(row.parents),
-        created_at=datetime.fromtimestamp(row.creation_date, UTC),
+        id=row["id"],
+        message=row["message"],
+        metadata=dict(row.get("metadata") or {}),
+        parents=tuple(row["parents"]),
+        created_at=datetime.fromtimestamp(row["creation_date"], UTC),
     )
 
 
-def to_difference(row: Any) -> Difference:
+def to_difference(row: Mapping[str, Any]) -> Difference:
     """Return a difference between two references, or of a branch to its head."""
-    there = getattr(row, "right", None)  # not told of what is uncommitted, nor by old servers
-    sha256 = None if there is None else digest_from_metadata((there.metadata or {}).get(_SHA256_OVER_REST))
-    return Difference(key=row.path, kind=row.type, size_bytes=row.size_bytes, sha256=sha256)
+    there = row.get("right")  # not told of what is uncommitted, nor by old servers
+    sha256 = None if there is None else _digest(there)
+    return Difference(key=row["path"], kind=row["type"], size_bytes=row.get("size_bytes"), sha256=sha256)
 
 
-def to_object(row: Any) -> ObjectInfo:
+def to_object(row: Mapping[str, Any]) -> ObjectInfo:
     """Return one object of a listing."""
-    return ObjectInfo(
-        key=row.path,
-        size_bytes=row.size_bytes or 0,
-        etag=row.checksum,
-        sha256=digest_from_metadata((row.metadata or {}).get(_SHA256_OVER_REST)),
-    )
+    return ObjectInfo(key=row["path"], size_bytes=row.get("size_bytes") or 0, etag=row["checksum"], sha256=_digest(row))
+
+
+def to_reference(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a branch or a tag, and the commit it points at."""
+    return row["id"], row["commit_id"]
+
+
+def _digest(there: Mapping[str, Any]) -> bytes | None:
+    return digest_from_metadata((there.get("metadata") or {}).get(_SHA256_OVER_REST))

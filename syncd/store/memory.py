@@ -105,6 +105,20 @@ class MemoryObjectStore(Scripted):
 
         await self._perform("put", effect)
 
+    async def copy(self, source: str, reference: str, key: str, fingerprint: Fingerprint) -> None:
+        """See ``ObjectStore.copy``."""
+        _check(key)
+
+        def effect() -> None:
+            found = self._repository.tree(reference).get(source)
+            if found is None:
+                raise NotFoundStoreError(f"There is no object {source} in {reference}")
+            self._repository.stage(self._branch, key, found)
+            if found.etag != fingerprint.md5.hex():
+                raise ContentChangedStoreError(f"{key} was stored with another ETag")
+
+        await self._perform("copy", effect)
+
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
         """See ``ObjectStore.delete``."""
 

@@ -15,12 +15,11 @@ from botocore.handlers import add_expect_header
 
 from syncd import __version__
 from syncd.store.s3_body import StreamedBody
-from syncd.store.s3_signing import ANY_REGION
+from syncd.store.s3_signing import KnownDigestSigner
+from syncd.store.sigv4 import ANY_REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from syncd.store.s3_signing import KnownDigestSigner
 
 KEEPALIVE_S = 12.0  # below the idle limit of lakeFS and of usual load balancers, so none is met half-closed
 _NO_ENVIRONMENT = {  # botocore's (config file's name, environment variable, default, conversion)
@@ -42,7 +41,7 @@ class _SystemTrust(AIOHTTPSession):
 async def open_client(
     *,
     endpoint: str,
-    signer: KnownDigestSigner,
+    keys: tuple[str, str],
     connections: int,
     addressing_style: str,
     ca_file: str | None,
@@ -56,12 +55,13 @@ async def open_client(
 
     Args:
         endpoint: The server's URL.
-        signer: Signs every request in place of botocore.
+        keys: Access key id and secret access key.
         connections: The most at a time.
         addressing_style: "path" or "virtual".
         ca_file: PEM file of the certificates to trust; None: the system's.
         timeouts_s: For a connection, and for the next bytes of an answer.
     """
+    signer = KnownDigestSigner(*keys)
     config = AioConfig(
         user_agent=f"syncd/{__version__}",  # fixed: botocore's own is put together twice per request
         signature_version=UNSIGNED,

@@ -7,31 +7,30 @@ No request is tried twice here: the planner decides when to try again, and every
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
-
-import aiohttp
-from botocore.exceptions import BotoCoreError, ClientError
 
 from syncd.errors import ContentChangedStoreError, PermanentStoreError, StoreError
 from syncd.keys import describe_key_fault, key_fault
 from syncd.store import translate
 from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata
-from syncd.store.observing import S3, nobody, observed
-from syncd.store.s3_body import CHANGED, CHUNK_BYTES, as_body, matches
-from syncd.store.s3_client import open_client
-from syncd.store.s3_signing import KnownDigestSigner
+from syncd.store.observing import nobody
+from syncd.store.s3_body import CHANGED, CHUNK_BYTES, StreamedBody, as_body, matches
+from syncd.store.s3_calls import Calls
+from syncd.store.s3_direct import DirectS3
+from syncd.store.s3_general import GeneralClient, plain_errors
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from syncd.model import Fingerprint
     from syncd.store.observing import Observer
 
 MAX_KEYS_PER_DELETE = 1_000  # source: lakeFS pkg/gateway/operations/deleteobjects.go, after the Amazon S3 API
+SLOWEST_COPY_BYTES_A_SECOND = 8 << 20  # by the server, which says nothing meanwhile
 _NOT_IN_XML = ("\ufffe", "\uffff")  # fine in a key, but one of them spoils a whole delete request
 
 
@@ -75,23 +74,24 @@ class S3Gateway:
         """
         self._place = translate.Place(endpoint=endpoint, repository=repository, branch=branch)
         self._ca_file = ca_file
-        self._slots = asyncio.Semaphore(concurrency)
-        self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
-        self._on_progress, self._observer = on_progress, observer
         self._exit_stack = AsyncExitStack()
-        self._client: Any = None
-        self._client_context = open_client(
-            endpoint=endpoint,
-            signer=KnownDigestSigner(access_key_id, secret_access_key),
-            connections=concurrency,
-            addressing_style=addressing_style,
-            ca_file=ca_file,
-            timeouts_s=(connect_timeout_s, read_timeout_s),
+        keys = access_key_id, secret_access_key
+        where: dict[str, Any] = {"endpoint": endpoint, "addressing_style": addressing_style, "ca_file": ca_file}
+        timeouts_s = connect_timeout_s, read_timeout_s
+        self._calls = Calls(
+            self._place,
+            concurrency=concurrency,
+            timeouts_s=timeouts_s,
+            on_progress=on_progress,
+            observer=observer,
         )
+        self._general = GeneralClient(keys=keys, connections=concurrency, timeouts_s=timeouts_s, **where)
+        self._direct = DirectS3(keys=keys, bucket=repository, **where)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(require_ca_file, self._ca_file)
-        self._client = await self._exit_stack.enter_async_context(self._client_context)
+        await self._exit_stack.enter_async_context(self._general)
+        await self._exit_stack.enter_async_context(self._direct)
         return self
 
     async def __aexit__(
@@ -104,25 +104,35 @@ class S3Gateway:
         doing = f"storing {key}"
         _check(key, doing)
         try:
-            async with self._request("PutObject", doing) as progressed:
-                answer = await self._client.put_object(
-                    Bucket=self._place.repository,
-                    Key=self._path(key),
-                    Body=await as_body(body, fingerprint.size_bytes, progressed),
-                    ContentLength=fingerprint.size_bytes,
-                    ContentType=content_type,
-                    Metadata={SHA256_METADATA: fingerprint.sha256.hex()},
-                )
+            async with self._calls.one("PutObject", doing) as progressed:
+                sent = await as_body(body, fingerprint.size_bytes, progressed)
+                if isinstance(sent, bytes):
+                    etag = await self._direct.put(self._path(key), sent, fingerprint, content_type)
+                else:
+                    etag = await self._put_stream(key, sent, fingerprint, content_type)
         except StoreError as error:
             if _is_internal_error(error) and not await matches(body, fingerprint):
                 raise ContentChangedStoreError(f"syncd gave up {doing}", cause=CHANGED) from error
             raise
-        etag = self._etag(answer, doing)
+        if not etag:
+            raise translate.not_lakefs(doing, self._place)
         if etag != fingerprint.md5.hex():
             raise ContentChangedStoreError(
                 f"{key} was stored with the ETag {etag} instead of {fingerprint.md5.hex()}",
                 cause=CHANGED,
             )
+
+    async def copy(self, source: str, reference: str, key: str, fingerprint: Fingerprint) -> None:
+        """See ``ObjectStore.copy``; lakeFS reads and stores all bytes anew."""
+        doing = f"copying {source} of {reference} to {key}"
+        _check(key, doing)
+        patience_s = fingerprint.size_bytes / SLOWEST_COPY_BYTES_A_SECOND
+        async with self._calls.one("CopyObject", doing, more_s=patience_s):
+            etag = await self._direct.copy(f"{reference}/{source}", self._path(key))
+        if not etag:
+            raise translate.not_lakefs(doing, self._place)
+        if etag != fingerprint.md5.hex():
+            raise ContentChangedStoreError(f"{key} was copied with the ETag {etag} instead of {fingerprint.md5.hex()}")
 
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
         """See ``ObjectStore.delete``. More than 1,000 keys are sent in several requests.
@@ -153,11 +163,13 @@ class S3Gateway:
         """See ``ObjectStore.head``. None also where the branch or the repository is missing."""
         doing = f"looking up {key}"
         _check(key, doing)
-        async with self._request("HeadObject", doing):
+        async with self._calls.one("HeadObject", doing):
+            client = await self._general.opened()
             try:
-                answer = await self._client.head_object(Bucket=self._place.repository, Key=self._path(key))
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                with plain_errors():
+                    answer = await client.head_object(Bucket=self._place.repository, Key=self._path(key))
+            except translate.RefusedError as error:
+                if error.answer.status == HTTPStatus.NOT_FOUND:
                     return None
                 raise
         return ObjectInfo(
@@ -181,29 +193,49 @@ class S3Gateway:
         """See ``ObjectStore.fetch``."""
         doing = f"reading {key}"
         _check(key, doing)
-        async with self._request("GetObject", doing) as progressed:
-            answer = await self._client.get_object(Bucket=self._place.repository, Key=self._path(key))
+        async with self._calls.one("GetObject", doing) as progressed:
+            client = await self._general.opened()
+            with plain_errors():
+                answer = await client.get_object(Bucket=self._place.repository, Key=self._path(key))
             self._etag(answer, doing)
             async with answer["Body"] as stream:
-                async for chunk in stream.iter_chunks(CHUNK_BYTES):
+                chunks = stream.iter_chunks(CHUNK_BYTES)
+                while True:
+                    with plain_errors():  # the sink's own stay as they are
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        return
                     progressed()
                     await sink(chunk)
                     progressed()
 
+    async def _put_stream(
+        self, key: str, body: bytes | StreamedBody, fingerprint: Fingerprint, content_type: str
+    ) -> str:
+        client = await self._general.opened()
+        with plain_errors():
+            answer = await client.put_object(
+                Bucket=self._place.repository,
+                Key=self._path(key),
+                Body=body,
+                ContentLength=fingerprint.size_bytes,
+                ContentType=content_type,
+                Metadata={SHA256_METADATA: fingerprint.sha256.hex()},
+            )
+        return str(answer.get("ETag", "")).strip('"')
+
     async def _delete_together(self, keys: Sequence[str]) -> tuple[set[str], dict[str, StoreError]]:
         doing = f"deleting {len(keys)} objects"
-        async with self._request("DeleteObjects", doing):
-            answer = await self._client.delete_objects(
-                Bucket=self._place.repository,
-                Delete={"Objects": [{"Key": self._path(key)} for key in keys]},
-            )
-        said_deleted = {entry["Key"] for entry in answer.get("Deleted", ())}
-        said_failed = {entry["Key"]: entry for entry in answer.get("Errors", ())}
+        async with self._calls.one("DeleteObjects", doing):
+            said = await self._direct.delete_many([self._path(key) for key in keys])
+        if said is None:
+            raise translate.not_lakefs(doing, self._place)
+        said_deleted, said_failed = said
         deleted, failed = set(), {}
         for key in keys:
             path = self._path(key)
             if path in said_failed:
-                failed[key] = self._entry_error(key, said_failed[path])
+                failed[key] = self._entry_error(key, *said_failed[path])
             elif path in said_deleted:
                 deleted.add(key)
             else:
@@ -212,10 +244,9 @@ class S3Gateway:
 
     async def _delete_alone(self, key: str) -> None:
         doing = f"deleting {key}"
-        async with self._request("DeleteObject", doing):
-            answer = await self._client.delete_object(Bucket=self._place.repository, Key=self._path(key))
-        if answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NO_CONTENT:
-            raise translate.not_lakefs(doing, self._place)
+        async with self._calls.one("DeleteObject", doing):
+            if not await self._direct.delete(self._path(key)):
+                raise translate.not_lakefs(doing, self._place)
 
     def _etag(self, answer: dict[str, Any], doing: str) -> str:
         """Return the ETag, which every object of lakeFS has: an answer without one comes from elsewhere."""
@@ -224,61 +255,19 @@ class S3Gateway:
             raise translate.not_lakefs(doing, self._place)
         return etag
 
-    def _entry_error(self, key: str, entry: dict[str, str]) -> StoreError:
-        code = entry.get("Code", "")
+    def _entry_error(self, key: str, code: str, message: str) -> StoreError:
         status = 500 if code in {"InternalError", "SlowDown"} else 400  # an entry carries none of its own
-        answer = translate.Answer(status=status, code=code, message=entry.get("Message", ""))
+        answer = translate.Answer(status=status, code=code, message=message)
         return translate.refused(answer, f"deleting {key}", self._place)
 
     def _path(self, key: str) -> str:
         return f"{self._place.branch}/{key}"
 
-    @asynccontextmanager
-    async def _request(self, operation: str, doing: str) -> AsyncIterator[Callable[[], None]]:
-        """Hold a slot for one request, bound its time, and translate what goes wrong.
-
-        Yields a function to call on each progress: the time limit counts from there. aiohttp's own limits do not
-        cover a server that stops reading, or never answers "Expect: 100-continue".
-        """
-        loop = asyncio.get_running_loop()
-        async with self._slots:
-            with observed(self._observer, S3, operation), self._translated(doing):
-                async with asyncio.timeout(self._connect_timeout_s + self._read_timeout_s) as limit:
-
-                    def progressed() -> None:
-                        limit.reschedule(loop.time() + self._read_timeout_s)
-                        self._on_progress()
-
-                    self._on_progress()
-                    yield progressed
-
-    @contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            raise translate.refused(_answer(error), doing, self._place) from error
-        except (BotoCoreError, aiohttp.ClientError, translate.BodyError, OSError) as error:
-            raise translate.unreachable(error, doing, self._place) from error
-
-
-def _answer(error: ClientError) -> translate.Answer:
-    said, metadata = error.response.get("Error", {}), error.response["ResponseMetadata"]
-    status, code = metadata["HTTPStatusCode"], said.get("Code", "")
-    bodiless = code in {"", str(status)}  # no error in XML: an answer to HEAD, or one that is not from lakeFS
-    return translate.Answer(
-        status=status,
-        code="" if bodiless else code,
-        message=said.get("Message", ""),
-        headers=metadata.get("HTTPHeaders", {}),
-        from_lakefs=not bodiless or error.operation_name == "HeadObject",
-    )
-
 
 def _is_internal_error(error: StoreError) -> bool:
     """Return whether the server said InternalError, as it also does for a body that fails its digest."""
     said = error.__cause__
-    return isinstance(said, ClientError) and _answer(said).code == "InternalError"
+    return isinstance(said, translate.RefusedError) and said.answer.code == "InternalError"
 
 
 def _check(key: str, doing: str) -> None:

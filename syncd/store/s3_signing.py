@@ -8,11 +8,11 @@ from botocore.auth import S3SigV4Auth
 from botocore.credentials import Credentials
 
 from syncd.store.base import SHA256_METADATA
+from syncd.store.sigv4 import ANY_REGION
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
 
-ANY_REGION = "us-east-1"  # lakeFS takes every region's name; the signature needs one
 _DIGEST_HEADER = f"x-amz-meta-{SHA256_METADATA}"
 
 

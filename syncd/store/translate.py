@@ -65,6 +65,22 @@ class BodyError(Exception):
     """Raised while a body is read for sending; the text is the cause, as a sentence."""
 
 
+class RefusedError(Exception):
+    """The server answered, and not what was hoped for.
+
+    Args:
+        answer: What it said.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.status} {answer.code} {answer.message}".strip())
+        self.answer = answer
+
+
+class LostError(Exception):
+    """There is no answer; the causes of this say why."""
+
+
 def refused(answer: Answer, doing: str, place: Place, *, now: datetime | None = None) -> StoreError:
     """Return the error that an answer stands for.
 

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from syncd.web.access import Handler
     from syncd.window import Window
 
-INDEX = """\
-/livez     the process works
-/readyz    snapshots can be made; with ?verbose: what was checked
-/metrics   for Prometheus
-"""
 ANSWER_S = 10.0  # the most an answer may take
 WINDOW: web.AppKey[Window] = web.AppKey("window")
 

@@ -8,7 +8,7 @@ import pytest
 
 from syncd.errors import NeedsPersonStoreError, NotFoundStoreError
 from syncd.store.base import ObjectReader
-from syncd.store.lakefs_reader import CHUNK_BYTES
+from syncd.store.lakefs_stream import CHUNK_BYTES
 from tests.support.stores import RealServer, Stores
 
 ODD = ["images/a b+c%20&?#=.png", "images/ümlaut/日本.png", "images/'\"<>;:@$,.png", "images/..a/~.png", "images/a//b"]

@@ -96,6 +96,43 @@ async def test_odd_names_come_back_byte_for_byte(stores: Stores) -> None:
     assert await stores.keys("staging") == []
 
 
+async def test_what_a_commit_holds_is_copied_with_all_that_belongs_to_it(stores: Stores) -> None:
+    for number, name in enumerate(ODD_NAMES):
+        await stores.put(name, str(number).encode())
+    commit_id = await stores.commit()
+    await stores.objects.delete(list(ODD_NAMES))
+    for number, name in enumerate(ODD_NAMES):
+        content = str(number).encode()
+        await stores.objects.copy(name, commit_id, f"moved/{number}", stores.fingerprint(content))
+        found = await stores.objects.head(f"moved/{number}")
+        assert found is not None
+        assert found.sha256 == stores.fingerprint(content).sha256
+        assert found.etag == stores.fingerprint(content).md5.hex()
+        assert await stores.objects.get(f"moved/{number}") == content
+    assert sorted(await stores.keys("staging")) == sorted(f"moved/{number}" for number in range(len(ODD_NAMES)))
+
+
+async def test_a_copy_under_the_name_it_had_before_is_no_change(stores: Stores) -> None:
+    """P3: nothing but the content decides, however it came there."""
+    await stores.put("images/1.jpg", b"one")
+    commit_id = await stores.commit()
+    await stores.objects.delete(["images/1.jpg"])
+    await stores.objects.copy("images/1.jpg", commit_id, "images/1.jpg", stores.fingerprint(b"one"))
+    assert await stores.changes() == []
+
+
+async def test_a_copy_of_nothing_or_of_something_else_is_refused(stores: Stores) -> None:
+    await stores.put("images/1.jpg", b"one")
+    commit_id = await stores.commit()
+    with pytest.raises(PermanentStoreError):
+        await stores.objects.copy("images/none.jpg", commit_id, "images/2.jpg", stores.fingerprint(b"one"))
+    with pytest.raises(PermanentStoreError):
+        await stores.objects.copy("images/1.jpg", "0" * 64, "images/2.jpg", stores.fingerprint(b"one"))
+    assert await stores.objects.head("images/2.jpg") is None
+    with pytest.raises(ContentChangedStoreError):
+        await stores.objects.copy("images/1.jpg", commit_id, "images/2.jpg", stores.fingerprint(b"two"))
+
+
 @pytest.mark.parametrize(
     "key",
     [

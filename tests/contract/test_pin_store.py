@@ -11,6 +11,7 @@ import pytest
 from syncd.errors import NeedsPersonStoreError, NotFoundStoreError
 from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_pins import LakeFSPins
+from syncd.store.lakefs_rows import to_reference
 from syncd.store.memory_pins import MemoryPins
 from syncd.store.pins import Keeper, Note, Pin
 
@@ -150,8 +151,8 @@ async def test_hidden_branches_are_listed_page_by_page(real_stores: Stores) -> N
     commit, sdk = await real_stores.commit(), real_stores.versions.sdk
     names = [await store(real_stores).use(commit, UNTIL) for _ in range(5)]
     listing = sdk.client.branches_api.list_branches
-    rows = sdk.rows("listing pins", listing, page_rows=2, prefix="syncd-use-", show_hidden=True)
-    assert [row.id async for row in rows] == sorted(names)
+    rows = sdk.rows("listing pins", listing, of=to_reference, page_rows=2, prefix="syncd-use-", show_hidden=True)
+    assert [name async for name, _ in rows] == sorted(names)
 
 
 @pytest.mark.lakefs

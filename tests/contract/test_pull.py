@@ -91,6 +91,11 @@ class _Watched:
     def __init__(self, objects: object, place: Place) -> None:
         self._objects, self._place = objects, place
 
+    async def get(self, key: str) -> bytes:
+        self._place.break_off(key)
+        self._place.fetched.append(key)
+        return await self._objects.get(key)
+
     async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
         self._place.break_off(key)
         self._place.fetched.append(key)

@@ -9,6 +9,7 @@ from pathlib import Path
 import botocore.compat
 
 import syncd.service.engine
+import syncd.store.s3_direct
 import syncd.store.translate
 
 
@@ -38,5 +39,6 @@ def follow(path: Path) -> None:
             return dt.datetime.now(tz) + dt.timedelta(seconds=float(path.read_text()))
 
     syncd.service.engine.datetime = Turned
+    syncd.store.s3_direct.datetime = Turned
     syncd.store.translate.datetime = Turned
     botocore.compat.datetime = types.SimpleNamespace(**{**vars(dt), "datetime": Turned})

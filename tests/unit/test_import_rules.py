@@ -74,10 +74,12 @@ MAY_IMPORT = {
 HOMES = {
     "airflow": ["integrations/airflow/*.py"],
     "aiobotocore": ["store/s3_*.py"],
-    "aiohttp": ["store/s3_*.py", "store/lakefs_reader.py", "web/*.py", "notify/http.py"],
+    "aiohappyeyeballs": ["store/http_exchange.py"],
+    "aiohttp": ["store/s3_*.py", "store/lakefs_stream.py", "web/*.py", "notify/http.py"],
     "botocore": ["store/s3_*.py", "demo/*.py"],
     "boto3": ["demo/*.py"],  # the demo reads back with a client that is not syncd's own
     "cronsim": ["config/*.py", "service/schedule.py"],
+    "httptools": ["store/http_connection.py"],
     "lakefs": ["store/lakefs_*.py"],
     "lakefs_sdk": ["store/lakefs_*.py"],
     "urllib3": ["store/lakefs_*.py"],
@@ -134,7 +136,7 @@ HOMES = {
     "typer": ["cli/*.py"],
     "watchdog": ["sources/watcher*.py"],
     "yaml": ["config/credentials.py"],
-    "yarl": ["store/lakefs_reader.py"],
+    "yarl": ["store/lakefs_stream.py"],
 }
 
 # What would let a clock, a file, a task or a log into a decision.
