@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import structlog
 
 from syncd.errors import NeedsPersonStoreError, StoreError, TransientStoreError
 from syncd.journal.staging import UNKNOWN, Staged
@@ -11,6 +13,8 @@ from syncd.journal.staging import UNKNOWN, Staged
 if TYPE_CHECKING:
     from syncd.model import PendingChange
     from syncd.store.base import ObjectInfo
+
+log = structlog.get_logger(__name__)
 
 GIVE_UP_AFTER = 16  # transient failures in a row: the store is down, not one object odd
 
@@ -20,11 +24,21 @@ class BatchOutcome:
     """What became of a batch."""
 
     uploaded: int = 0
+    copied: int = 0  # on the server, from what a commit holds under another name
     deleted: int = 0
     sent_bytes: int = 0
     changed_under_way: int = 0  # discarded; observed anew
     refused: int = 0  # objects that lakeFS did not take; each is named as a problem
     error: StoreError | None = None  # why the rest of the batch was given up
+
+    def tell(self, number: int, why: str) -> None:
+        """Say it in the log."""
+        values = asdict(replace(self, error=None))
+        del values["error"]
+        if self.error is None:
+            log.info("batch_staged", batch=number, why=why, **values)
+        else:
+            log.warning("batch_failed", batch=number, why=why, error=str(self.error), **values)
 
 
 @dataclass
@@ -34,6 +48,7 @@ class BatchRun:
     open: dict[str, PendingChange]  # nothing known of them yet
     done: list[Staged] = field(default_factory=list)  # known, and not in the journal yet
     failures: dict[str, StoreError] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)  # what the branch holds there may be neither as before nor as meant
     outcome: BatchOutcome = field(default_factory=BatchOutcome)
     failed_in_a_row: int = 0
 
@@ -52,7 +67,7 @@ class BatchRun:
 
     def untouched(self, change: PendingChange) -> Staged:
         """Return what stands for a change that was not sent, or whose request failed without a word."""
-        known = change.key not in self.failures
+        known = change.key not in self.failures and change.key not in self.doubtful
         return Staged(
             key=change.key,
             sha256=change.staged if known else UNKNOWN,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from syncd.errors import SyncdError
+from syncd.store.content_type import content_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from syncd.journal.staging import Copies
     from syncd.model import Fingerprint, PendingChange
 
 SMALL_BYTES = 1 << 20  # up to this, a body is read and checked before it is sent
@@ -49,6 +51,33 @@ class Loaded:
                 self.body.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One change that needs no body: the server copies what a commit holds under another key."""
+
+    change: PendingChange
+    fingerprint: Fingerprint
+    source: str  # the other key
+    reference: str  # the commit
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def divided(puts: Sequence[PendingChange], copies: Copies | None) -> tuple[list[Moved], Sequence[PendingChange]]:
+    """Return what the server may copy, and the rest. A copy keeps its content type, so both keys must have the same."""
+    if copies is None:
+        return [], puts
+    moved, rest = [], []
+    for change in puts:
+        source, fingerprint = copies.sources.get(change.key), change.fingerprint
+        if source is not None and fingerprint is not None and content_type(source) == content_type(change.key):
+            moved.append(Moved(change, fingerprint, source, copies.reference))
+        else:
+            rest.append(change)
+    return moved, rest
+
+
 def load(contents: Contents, chunk: Sequence[PendingChange]) -> list[Loaded]:
     """Read or open the bodies of a chunk; blocks."""
     return [_load_one(contents, change) for change in chunk]
@@ -65,7 +94,7 @@ def _load_one(contents: Contents, change: PendingChange) -> Loaded:
     if fingerprint.size_bytes > SMALL_BYTES:
         return Loaded(change, fingerprint, body)  # its ETag tells whether it was the same
     with body:
-        content = body.read(SMALL_BYTES + 1)
+        content = body.read(fingerprint.size_bytes + 1)
     same = hashlib.sha256(content).digest() == fingerprint.sha256
     return Loaded(change, fingerprint, content if same else None)
 

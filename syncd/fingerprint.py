@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import marshal
 import os
 import signal
 import stat
@@ -18,7 +19,9 @@ from syncd.errors import SyncdError
 from syncd.model import Fingerprint, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from syncd.model import FileRow
 
 CHUNK_BYTES = 1 << 20
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not make the open wait
@@ -45,11 +48,14 @@ def signature_of(status: os.stat_result) -> Signature:
     return Signature(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def read_fingerprint(fd: int, *, stopped: Callable[[], bool] = lambda: False) -> Fingerprint:
+def read_fingerprint(
+    fd: int, *, expected_bytes: int = CHUNK_BYTES, stopped: Callable[[], bool] = lambda: False
+) -> Fingerprint:
     """Read a file from its current position to its end and return its SHA-256, MD5 and size.
 
     Args:
         fd: Open for reading.
+        expected_bytes: Its size, as far as is known; a buffer no larger than it is made at each reading.
         stopped: Asked after each MiB; True ends the reading.
 
     Raises:
@@ -57,7 +63,8 @@ def read_fingerprint(fd: int, *, stopped: Callable[[], bool] = lambda: False) ->
         OSError: It cannot be read.
     """
     sha256, md5, size_bytes = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    while chunk := os.read(fd, CHUNK_BYTES):
+    buffer_bytes = min(CHUNK_BYTES, expected_bytes + 1)
+    while chunk := os.read(fd, buffer_bytes):
         sha256.update(chunk)
         md5.update(chunk)
         size_bytes += len(chunk)
@@ -98,7 +105,7 @@ def fingerprint_file(
             raise ChangedDuringReadError(f"{name} changed since it was listed")
         if opened_for_writing(fd):
             raise OpenForWritingError(f"{name} is open for writing")
-        fingerprint = read_fingerprint(fd, stopped=stopped)
+        fingerprint = read_fingerprint(fd, expected_bytes=before.st_size, stopped=stopped)
         if signature_of(os.fstat(fd)) != signature or fingerprint.size_bytes != signature.size_bytes:
             raise ChangedDuringReadError(f"{name} changed while it was read")
         return fingerprint, signature
@@ -127,6 +134,12 @@ def opened_for_writing(fd: int) -> bool:
     with contextlib.suppress(OSError):  # closing the file gives it back as well
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def listing_digest(rows: Sequence[FileRow], salt: bytes = b"") -> bytes:
+    """Return 16 bytes that stand for files of one directory, sorted by name, and for the salt."""
+    # the second format: later ones differ with how often an object is referred to
+    return hashlib.blake2b(marshal.dumps(list(rows), 2), digest_size=16, salt=salt).digest()
 
 
 class SetDigest:

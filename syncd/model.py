@@ -201,6 +201,18 @@ class DeletionLimits:
         return before >= self.min_objects and gone * 100 > self.max_delete_percent * before
 
 
+FileRow = tuple[str, int, int, int, int]  # of a listing: name, mtime_ns, ctime_ns, size_bytes, inode
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A directory whose listing showed exactly what is known of it."""
+
+    directory: str  # "images/a/"
+    digest: bytes  # of all that the listing showed, and of the rules it was judged by
+    kept: bytes  # of the files that are synced
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absences:
     """Images that are gone from the source while the newest snapshot holds them, and that nobody agreed on."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.batch_run import BatchOutcome, BatchRun, content_of, held
-from syncd.bodies import Loaded, chunks, load
+from syncd.bodies import Loaded, Moved, chunks, divided, load
 from syncd.errors import ContentChangedStoreError, StoreError, TransientStoreError
-from syncd.journal.staging import Staged
+from syncd.journal.staging import Staged, copies
 from syncd.model import IMAGES, Problem, ProblemCode, source_of
 from syncd.planner.backoff import retry_object_in
 from syncd.store.content_type import content_type
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from syncd.bodies import Contents
     from syncd.journal import Journal
-    from syncd.model import PendingChange
+    from syncd.model import Fingerprint, PendingChange
     from syncd.planner.facts import Stage
     from syncd.store.base import ObjectInfo, ObjectStore
 
@@ -85,26 +85,29 @@ class Uploader:
             StoreError: Nothing was sent: the branch is not as syncd left it, or cannot be asked.
         """
         await self._check_branch()
-        changes = (*batch.puts, *batch.deletes)
-        number = await self._journal.begin_batch(changes, self._clock())
-        run = BatchRun({change.key: change for change in changes})
-        await self._put_all(batch.puts, run)
-        if batch.deletes and run.outcome.error is None and not run.failures and not self._stopping:
-            await self._delete_all(batch.deletes, run)
+        begun = await self._journal.begin_batch((*batch.puts, *batch.deletes), self._clock())
+        puts, deletes = ([one for one in kind if one.key not in begun.gone] for kind in (batch.puts, batch.deletes))
+        run = BatchRun({change.key: change for change in (*puts, *deletes)})
+        await self._put_all(puts, run)
+        if deletes and run.outcome.error is None and not run.failures and not self._stopping:
+            await self._delete_all(deletes, run)
         await self._find_out(run)
-        await self._acknowledge(run, [run.untouched(change) for change in run.open.values()])
-        await self._journal.end_batch(number, self._clock())
-        _log_batch(number, batch.reason, run.outcome)
+        run.done += [run.untouched(change) for change in run.open.values()]
+        await self._acknowledge(run, ends=begun.number)
+        run.outcome.tell(begun.number, batch.reason)
         return run.outcome
 
     async def _put_all(self, puts: Sequence[PendingChange], run: BatchRun) -> None:
-        ready: asyncio.Queue[Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
+        ready: asyncio.Queue[Moved | Loaded | None] = asyncio.Queue(maxsize=self._concurrency)
         senders = min(self._concurrency, len(puts))
+        moved, to_send = divided(puts, await self._journal.read(copies, puts))
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(senders):
                     group.create_task(self._send(ready, run))
-                for chunk in chunks(puts):
+                for one in moved:
+                    await ready.put(one)
+                for chunk in chunks(to_send):
                     if self._stopping or run.outcome.error is not None:
                         break
                     for loaded in await asyncio.to_thread(load, self._contents, chunk):
@@ -118,30 +121,53 @@ class Uploader:
                 if (left := ready.get_nowait()) is not None:
                     left.close()
 
-    async def _send(self, ready: asyncio.Queue[Loaded | None], run: BatchRun) -> None:
-        while (loaded := await ready.get()) is not None:
+    async def _send(self, ready: asyncio.Queue[Moved | Loaded | None], run: BatchRun) -> None:
+        while (one := await ready.get()) is not None:
             if self._stopping or run.outcome.error is not None:
-                loaded.close()
-            elif loaded.body is None:
-                self._discard(loaded.change, run)
-            else:
-                await self._send_one(loaded, loaded.body, run)
+                one.close()
+                continue
+            if isinstance(one, Moved) and not await self._copied(one, run):
+                (one,) = await asyncio.to_thread(load, self._contents, [one.change])
+            if isinstance(one, Loaded):
+                await self._send_one(one, run)
             if len(run.done) >= ACKNOWLEDGE_EVERY:
                 await self._acknowledge(run)
 
-    async def _send_one(self, loaded: Loaded, body: bytes | BinaryIO, run: BatchRun) -> None:
+    async def _copied(self, moved: Moved, run: BatchRun) -> bool:
+        """Have the server copy an object; return False if it is to be sent after all."""
+        key, source = moved.change.key, moved.source
+        try:
+            await self._objects.copy(self._prefix + source, moved.reference, self._prefix + key, moved.fingerprint)
+        except TransientStoreError as error:
+            run.failed(key, error)
+        except StoreError as error:  # what forbids a copy need not forbid an upload, and that will say what is wrong
+            log.info("not_copied", key=key, source=source, error=str(error))
+            run.doubtful.add(key)
+            return False
+        else:
+            run.outcome.copied += 1
+            await self._done(moved.change, moved.fingerprint, run)
+        return True
+
+    async def _send_one(self, loaded: Loaded, run: BatchRun) -> None:
+        if loaded.body is None:
+            self._discard(loaded.change, run)
+            return
         key, fingerprint = loaded.change.key, loaded.fingerprint
         try:
-            await self._objects.put(self._prefix + key, body, fingerprint, content_type(key))
+            await self._objects.put(self._prefix + key, loaded.body, fingerprint, content_type(key))
         except StoreError as error:
             run.failed(key, error)
         else:
-            run.succeeded(key, fingerprint.sha256, fingerprint.size_bytes)
-            await self._clear_refusal(loaded.change)
             run.outcome.uploaded += 1
             run.outcome.sent_bytes += fingerprint.size_bytes
+            await self._done(loaded.change, fingerprint, run)
         finally:
             loaded.close()
+
+    async def _done(self, change: PendingChange, fingerprint: Fingerprint, run: BatchRun) -> None:
+        run.succeeded(change.key, fingerprint.sha256, fingerprint.size_bytes)
+        await self._clear_refusal(change)
 
     def _discard(self, change: PendingChange, run: BatchRun) -> None:
         """The file changed since it was observed: this content is never sent; the source looks again."""
@@ -154,7 +180,7 @@ class Uploader:
     async def _delete_all(self, deletes: Sequence[PendingChange], run: BatchRun) -> None:
         keys = [change.key for change in deletes]
         try:
-            if run.outcome.uploaded:  # it was checked before them
+            if run.outcome.uploaded or run.outcome.copied:  # it was checked before them
                 await self._check_branch()
         except StoreError as error:
             run.outcome.error = error
@@ -236,10 +262,14 @@ class Uploader:
         problem = Problem(source=source, path=path, code=ProblemCode.REFUSED, detail=str(error), since=self._clock())
         await self._journal.set_problems(source, [problem])
 
-    async def _acknowledge(self, run: BatchRun, rest: Sequence[Staged] = ()) -> None:
-        done, run.done = [*run.done, *rest], []
-        if done:
+    async def _acknowledge(self, run: BatchRun, *, ends: int | None = None) -> None:
+        """Write down what is known by now; with the last of it, that the batch of this number has ended."""
+        done, run.done = run.done, []
+        if ends is not None:
+            await self._journal.end_batch(ends, self._clock(), done)
+        elif done:
             await self._journal.finish_in_batch(done, self._clock())
+        if done:
             sent = [outcome for outcome in done if outcome.sent]
             self._progress(len(sent), sum(outcome.size_bytes or 0 for outcome in sent))
 
@@ -253,19 +283,3 @@ def _is_busy(change: PendingChange, error: StoreError) -> bool:
 
 def _source_and_path(key: str) -> tuple[str, str]:
     return source_of(key), key.removeprefix(IMAGES)
-
-
-def _log_batch(number: int, why: str, outcome: BatchOutcome) -> None:
-    values = {
-        "batch": number,
-        "why": why,
-        "uploaded": outcome.uploaded,
-        "deleted": outcome.deleted,
-        "sent_bytes": outcome.sent_bytes,
-        "changed_under_way": outcome.changed_under_way,
-        "refused": outcome.refused,
-    }
-    if outcome.error is None:
-        log.info("batch_staged", **values)
-    else:
-        log.warning("batch_failed", error=str(outcome.error), **values)

@@ -62,7 +62,7 @@ class _Rates:
     def of(self, counted: Mapping[str, Any]) -> dict[str, float]:
         now_s = time.monotonic()
         counts = {
-            "objects": sum(counted["objects"].get(name, 0) for name in ("uploaded", "deleted")),
+            "objects": sum(counted["objects"].get(name, 0) for name in ("uploaded", "copied", "deleted")),
             "bytes": counted["uploaded_bytes"],
             "requests": counted["requests"],
         }

@@ -37,7 +37,9 @@ UPDATE entry INDEXED BY entry_gone SET agreed = 2 WHERE {_IS_GONE} AND committed
 """  # noqa: S608 - a constant
 
 # The content is no longer there under that name either.
-_MOVED_NO_MORE = "UPDATE entry INDEXED BY entry_moved SET agreed = 0 WHERE agreed = 2 AND committed_sha256 = ?"
+_MOVED_NO_MORE = """
+UPDATE entry INDEXED BY entry_lost SET agreed = 0 WHERE agreed = 2 AND seen_sha256 IS NULL AND committed_sha256 = ?
+"""
 
 _KEEP = """
 UPDATE entry SET kept = 1, unstaged_since = NULL, waiting_since = NULL, attempts = 0, not_before = 0, changing = 0

@@ -7,7 +7,18 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from syncd.journal import adoption, closure, observations, pictures, problems, snapshots, staging, table_rows, tables
+from syncd.journal import (
+    adoption,
+    closure,
+    listings,
+    observations,
+    pictures,
+    problems,
+    snapshots,
+    staging,
+    table_rows,
+    tables,
+)
 from syncd.journal.database import Database
 from syncd.journal.faults import translated
 from syncd.journal.reading import copy, one_read, open_for_reading
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from syncd.model import (
+        Agreed,
         KnownTable,
         Observation,
         PendingChange,
@@ -118,6 +130,15 @@ class Journal:
         with self._database.reading() as connection:
             yield from observations.known_directories(connection, below)
 
+    def listed_as(self, directory: str) -> bytes | None:
+        """See ``Inventory.listed_as``."""
+        with self._database.reading() as connection:
+            return listings.listed_as(connection, directory)
+
+    async def note_listed(self, found: Sequence[Agreed]) -> None:
+        """See ``Inventory.note_listed``."""
+        await self.write(listings.note, found)
+
     def problem_paths(self, source: str, below: str = "") -> set[str]:
         """See ``Inventory.problem_paths``."""
         with self._database.reading() as connection:
@@ -184,17 +205,17 @@ class Journal:
         """Return the puts and the deletes that may be staged now, each oldest first and at most ``limit``."""
         return await self.read(staging.due, now, limit)
 
-    async def begin_batch(self, changes: Sequence[PendingChange], now: datetime) -> int:
-        """Write the intent to send these changes; return the batch's id."""
+    async def begin_batch(self, changes: Sequence[PendingChange], now: datetime) -> staging.Begun:
+        """Write the intent to send these changes."""
         return await self.write(staging.begin, changes, now)
 
     async def finish_in_batch(self, outcomes: Sequence[staging.Staged], now: datetime) -> None:
         """Write what the branch holds now at some keys of a batch."""
         await self.write(staging.finish, outcomes, now)
 
-    async def end_batch(self, batch: int, now: datetime) -> None:
-        """Mark a batch as ended."""
-        await self.write(staging.end, batch, now)
+    async def end_batch(self, batch: int, now: datetime, outcomes: Sequence[staging.Staged] = ()) -> None:
+        """Mark a batch as ended, and write what the branch holds now at the last of its keys."""
+        await self.write(staging.end, batch, now, outcomes)
 
     async def open_snapshot(self) -> snapshots.OpenSnapshot | None:
         """Return the snapshot that was begun and is not tagged."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-VERSION = 4
+VERSION = 5
 
 
 def bring_up_to_date(

@@ -1,4 +1,4 @@
--- The journal, version 4. Times are Unix seconds (UTC), hashes raw bytes.
+-- The journal, version 5. Times are Unix seconds (UTC), hashes raw bytes.
 -- A SHA-256 is NULL where there is no content, and x'' where it is not known: x'' equals no content,
 -- so that whatever was interrupted in the middle is due again by itself.
 
@@ -111,8 +111,24 @@ CREATE INDEX entry_blocked ON entry (not_before) WHERE not_before > 0;
 CREATE INDEX entry_changing ON entry (unstaged_since) WHERE changing = 1;
 CREATE INDEX entry_gone ON entry (directory, name)
 WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0;
-CREATE INDEX entry_moved ON entry (committed_sha256) WHERE agreed = 2;
+-- What the newest snapshot holds and the source does not: what was moved is found there by its content.
+CREATE INDEX entry_lost ON entry (committed_sha256) WHERE seen_sha256 IS NULL AND committed_sha256 IS NOT NULL;
 CREATE INDEX entry_withheld ON entry (directory, name) WHERE withheld = 1;
+
+-- Directories whose last listing showed exactly the entries that are there now: its digest.
+CREATE TABLE listing (
+    directory TEXT PRIMARY KEY,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER listing_insert AFTER INSERT ON entry BEGIN
+    DELETE FROM listing WHERE directory = NEW.directory;
+END;
+CREATE TRIGGER listing_update AFTER UPDATE OF seen_sha256, size_bytes, mtime_ns, ctime_ns, inode ON entry BEGIN
+    DELETE FROM listing WHERE directory = NEW.directory;
+END;
+CREATE TRIGGER listing_delete AFTER DELETE ON entry BEGIN
+    DELETE FROM listing WHERE directory = OLD.directory;
+END;
 
 -- What is due of tables, apart from the million images that may be due, too.
 CREATE INDEX entry_unstaged_table ON entry (directory, name)

@@ -8,14 +8,15 @@ more put or delete, never a wrong belief.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from syncd.journal import branch
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import Fingerprint, PendingChange, split_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
 UNKNOWN = b""
@@ -54,6 +55,10 @@ _DUE_OTHER_DELETES = [
         "withheld = 0 AND agreed = 0",
     )
 ]
+
+_LOST = "FROM entry INDEXED BY entry_lost WHERE seen_sha256 IS NULL AND committed_sha256"
+_ANY_LOST = f"SELECT 1 {_LOST} IS NOT NULL LIMIT 1"
+_LOST_AS = f"SELECT directory || name {_LOST} = ? LIMIT 1"
 
 _MARK = """
 UPDATE entry SET staged_sha256 = x'', staged_bytes = NULL, staged_batch = :batch,
@@ -142,20 +147,30 @@ def held(connection: sqlite3.Connection, keys: Collection[str]) -> set[str]:
     return {key for key in keys if connection.execute(query, split_key(key)).fetchone()}
 
 
-def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now: datetime) -> int:
-    """Write the intent to send these changes; return the batch's id. Nothing may be sent before."""
+class Begun(NamedTuple):
+    """A batch that has begun."""
+
+    number: int
+    gone: frozenset[str]  # keys that nothing is known of any more: never on the branch, and not to come there
+
+
+def begin(connection: sqlite3.Connection, changes: Sequence[PendingChange], now: datetime) -> Begun:
+    """Write the intent to send these changes. Nothing may be sent before."""
     puts = sum(change.fingerprint is not None for change in changes)
-    batch = connection.execute(
+    number = connection.execute(
         "INSERT INTO batch (begun_at, puts, deletes) VALUES (?, ?, ?)",
         (to_seconds(now), puts, len(changes) - puts),
     ).lastrowid
-    if batch is None:
+    if number is None:
         raise AssertionError("an INSERT has a row id")
     # One may have come back to what is staged since the batch was planned: it is sent, and then due again.
-    values = {"batch": batch, "now": to_seconds(now)}
-    places = (dict(zip(("directory", "name"), split_key(change.key), strict=True)) for change in changes)
-    connection.executemany(_MARK, [values | place for place in places])
-    return batch
+    values: dict[str, object] = {"batch": number, "now": to_seconds(now)}
+    gone = []
+    for change in changes:
+        values["directory"], values["name"] = split_key(change.key)
+        if connection.execute(_MARK, values).rowcount == 0:
+            gone.append(change.key)
+    return Begun(number, frozenset(gone))
 
 
 def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: datetime) -> None:
@@ -178,7 +193,33 @@ def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: date
             connection.execute(_GONE, values)
 
 
-def end(connection: sqlite3.Connection, batch: int, now: datetime) -> None:
-    """Mark a batch as ended, whatever became of it; of those before it nobody asks any more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What need not be sent, since a commit holds it under a name that the source has lost."""
+
+    reference: str  # the commit
+    sources: Mapping[str, str]  # the key to read there, by the key to be written
+
+
+def copies(connection: sqlite3.Connection, puts: Sequence[PendingChange]) -> Copies | None:
+    """Return which of these changes are files that were moved, as far as that is known; None: of none it is.
+
+    Costs nothing but a look where nothing was moved.
+    """
+    reference = branch.head(connection)
+    if reference is None or connection.execute(_ANY_LOST).fetchone() is None:
+        return None
+    sources: dict[str, str] = {}
+    for change in puts:
+        if change.fingerprint is not None:
+            row = connection.execute(_LOST_AS, (change.fingerprint.sha256,)).fetchone()
+            if row is not None:
+                sources[change.key] = row[0]
+    return Copies(reference=reference, sources=sources) if sources else None
+
+
+def end(connection: sqlite3.Connection, batch: int, now: datetime, outcomes: Sequence[Staged] = ()) -> None:
+    """Mark a batch as ended, whatever became of it, with its last outcomes; of earlier ones nobody asks any more."""
+    finish(connection, outcomes, now)
     connection.execute("UPDATE batch SET ended_at = ? WHERE id = ?", (to_seconds(now), batch))
     connection.execute("DELETE FROM batch WHERE id < ?", (batch,))

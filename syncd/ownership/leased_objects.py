@@ -27,6 +27,11 @@ class LeasedObjects:
         await self._may_write()
         await self._objects.put(key, body, fingerprint, content_type)
 
+    async def copy(self, source: str, reference: str, key: str, fingerprint: Fingerprint) -> None:
+        """See ``ObjectStore.copy``."""
+        await self._may_write()
+        await self._objects.copy(source, reference, key, fingerprint)
+
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
         """See ``ObjectStore.delete``."""
         await self._may_write()

@@ -225,6 +225,7 @@ def _count_snapshot(tallies: Tallies, snapshot: Snapshot | None) -> None:
 def _count_batch(tallies: Tallies, outcome: BatchOutcome) -> None:
     tallies.objects.update(
         uploaded=outcome.uploaded,
+        copied=outcome.copied,
         deleted=outcome.deleted,
         changed_under_way=outcome.changed_under_way,
         refused=outcome.refused,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from syncd.model import DeletionLimits, KnownTable, Observation, Problem, RowImage, Signature, TableVersion
+    from syncd.model import Agreed, DeletionLimits, KnownTable, Observation, Problem, RowImage, Signature, TableVersion
 
 
 class Inventory(Protocol):
@@ -37,6 +37,15 @@ class Inventory(Protocol):
 
     def known_directories(self, below: str) -> Iterator[str]:
         """Yield each directory (with its trailing "/") at or below this one that directly holds a live key."""
+
+    def listed_as(self, directory: str) -> bytes | None:
+        """Return the digest of the listing that agreed with what is known of a directory.
+
+        None: there was none, or something of it has changed since. Reads, as the ``known_*`` methods.
+        """
+
+    async def note_listed(self, found: Sequence[Agreed]) -> None:
+        """Remember listings that agreed; none where something of the directory has changed since it was listed."""
 
     def seen_sha256(self, key: str) -> bytes | None:
         """Return the SHA-256 of a key as last observed; None where it is absent. Reads, as the ``known_*`` methods."""

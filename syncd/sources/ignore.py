@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GLOB_CHARACTERS = frozenset("*?[]\\!/ ")
 _REMEMBERED_DIRECTORIES = 10_000
+VERSION = 1  # of what patterns and built-in names mean: counted up when that changes
 
 
 class BadPatternError(SyncdError):
@@ -85,11 +86,15 @@ class Rules:
         exclude: Patterns of files and directories to leave out.
         ignore_lines: The lines of .syncdignore.
 
+    Attributes:
+        identity: Equal for rules that judge every path alike.
+
     Raises:
         BadPatternError: One of them is not a pattern.
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str], ignore_lines: Sequence[str] = ()) -> None:
+        self.identity = (VERSION, tuple(include), tuple(exclude), tuple(ignore_lines))
         self._include = _Patterns(include, "include pattern")
         self._exclude = _Patterns(exclude, "exclude pattern")
         self._ignore = _Patterns(ignore_lines, IGNORE_FILE + " line {line}:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,6 +58,12 @@ class Judge:
             sight.faults.append(Fault(path, ProblemCode.TOO_LARGE, detail))
         else:
             sight.changed.append((path, signature))
+
+    @property
+    def salt(self) -> bytes:
+        """Stand for all that a directory's files are judged by; 16 bytes."""
+        said = repr((self.rules.identity, self.prefix, self.max_object_bytes)).encode()
+        return hashlib.blake2b(said, digest_size=16).digest()
 
     def of_name(self, path: str) -> Fault | None:
         """Return what is wrong with a file's path, if anything."""

@@ -49,6 +49,8 @@ class Ledger:
             if pending.changed(path, signature, reason):
                 self._name_restless(path)
         await problems.flush()
+        if sight.agreed:
+            await self._work.inventory.note_listed(sight.agreed)
         self._work.progress.made()
         return there_again
 

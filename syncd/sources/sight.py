@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from syncd.model import ProblemCode, Signature
+    from syncd.model import Agreed, ProblemCode, Signature
 
 
 class Fault(NamedTuple):
@@ -30,4 +30,5 @@ class Sight:
     trees: list[str] = field(default_factory=list)  # directories to list with all below them
     entered: list[str] = field(default_factory=list)  # directories looked at on a hint, that can be listed
     unread: list[str] = field(default_factory=list)  # directories that could not be listed: nothing known of them
+    agreed: list[Agreed] = field(default_factory=list)  # directories where all is as known
     rules_changed: bool = False  # .syncdignore has an event

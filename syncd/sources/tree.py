@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from syncd.model import FileRow
+
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_SUCH_DIRECTORY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # nothing there, a file, a symlink
 _MOUNTED = "Is the disk mounted, and is source.root right?"
@@ -39,9 +41,11 @@ class Listing(NamedTuple):
     directories: list[str]
     symlinks: list[str]
     others: list[str]  # FIFOs, sockets, devices
+    rows: list[FileRow] | None  # of all the files; None: they are too many, or changed meanwhile
 
 
-NOTHING = Listing([], [], [], [])
+MOST_ROWS = 20_000  # of one directory, so that memory does not follow its size
+NOTHING = Listing([], [], [], [], None)
 
 
 @contextmanager
@@ -155,24 +159,41 @@ def open_file(directory_fd: int | None, name: str) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
-def list_directory(fd: int) -> Listing:
-    """Return the names in an open directory; reads types but not the status of each file.
+def list_directory(fd: int, *, most_rows: int = 0) -> Listing:
+    """Return the names in an open directory, and the status of each file if there are no more than so many.
 
     Raises:
         OSError: It cannot be listed completely.
     """
-    listing = Listing([], [], [], [])
+    rows: list[FileRow] | None = []
+    listing = Listing([], [], [], [], rows)
     with os.scandir(fd) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
                 listing.files.append(entry.name)
+                if rows is not None:
+                    row = _row(entry) if len(rows) < most_rows else None
+                    if row is None:
+                        rows = None
+                    else:
+                        rows.append(row)
             elif entry.is_dir(follow_symlinks=False):
                 listing.directories.append(entry.name)
             elif entry.is_symlink():
                 listing.symlinks.append(entry.name)
             else:
                 listing.others.append(entry.name)
-    return listing
+    return listing._replace(rows=rows)
+
+
+def _row(entry: os.DirEntry[str]) -> FileRow | None:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return entry.name, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def leads_to_directory(directory_fd: int, name: str) -> bool:

@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from syncd.errors import SourceUnavailableError
-from syncd.model import IMAGES
+from syncd.fingerprint import listing_digest
+from syncd.model import IMAGES, Agreed
 from syncd.sources import tree
 from syncd.sources.judge import unreadable
 from syncd.sources.sight import Sight
@@ -36,6 +37,7 @@ class Walk:
         self._here, self._to_read = directory, list[str]()  # names in one directory, last one first
         self._listed: set[str] = set()  # the directories looked at, so that the end finds those it has missed
         self._ended = False
+        self._salt = b""  # of the rules in force during a piece
 
     def add(self, directory: str) -> None:
         """List a directory as well, with all below it; also after the end."""
@@ -52,6 +54,7 @@ class Walk:
         if self._ended:
             return None
         sight, started = Sight(), time.monotonic()
+        self._salt = self._looker.judge.salt
         with self._looker.opened() as root_fd:
             while not self._looker.stopped.is_set():
                 if self._to_read:
@@ -75,9 +78,11 @@ class Walk:
                 self._listed.add(directory)
                 if self._looker.watcher is not None:
                     self._looker.watcher.watch(directory, fd)
-                listing = tree.list_directory(fd)
-                self._name_oddities(fd, directory, listing, sight)
-                self._here, self._to_read = directory, self._differing(fd, directory, listing.files, sight)
+                listing = tree.list_directory(fd, most_rows=tree.MOST_ROWS)
+                self._here, self._to_read = directory, list[str]()
+                digest = self._digest(listing)
+                if digest is None or self._looker.inventory.listed_as(IMAGES + directory) != digest:
+                    self._compare_files(fd, directory, listing, digest, sight)
         except OSError as error:
             if not directory:
                 raise SourceUnavailableError(f"the folder {self._looker.root} cannot be listed: {error}") from error
@@ -87,6 +92,24 @@ class Walk:
             return
         for name in sorted(listing.directories, reverse=True):
             self._descend(f"{directory}{name}/", sight)
+
+    def _digest(self, listing: tree.Listing) -> bytes | None:
+        """Return what stands for the files of a directory and the rules; None where each is to be looked at."""
+        if listing.rows is None or listing.symlinks or listing.others:
+            return None
+        listing.rows.sort()
+        return listing_digest(listing.rows, self._salt)
+
+    def _compare_files(
+        self, fd: int, directory: str, listing: tree.Listing, digest: bytes | None, sight: Sight
+    ) -> None:
+        self._name_oddities(fd, directory, listing, sight)
+        absent = len(sight.absent)
+        self._to_read = self._differing(fd, directory, listing, sight)
+        if digest is not None and listing.rows is not None and not self._to_read and len(sight.absent) == absent:
+            keeps = self._looker.judge.rules.keeps
+            kept = listing_digest([row for row in listing.rows if keeps(directory + row[0])])
+            sight.agreed.append(Agreed(IMAGES + directory, digest, kept))
 
     def _descend(self, directory: str, sight: Sight) -> None:
         if self._looker.judge.rules.enters(directory):
@@ -103,17 +126,18 @@ class Walk:
             if fault:
                 sight.faults.append(fault)
 
-    def _differing(self, fd: int, directory: str, names: list[str], sight: Sight) -> list[str]:
+    def _differing(self, fd: int, directory: str, listing: tree.Listing, sight: Sight) -> list[str]:
         """Compare sorted names with sorted known names; return those to read, add to the sight those absent."""
         keeps = self._looker.judge.rules.keeps
-        names = sorted(name for name in names if keeps(directory + name))
+        names = sorted(name for name in listing.files if keeps(directory + name))
+        shown = {name: (mtime, ctime, size, inode) for name, mtime, ctime, size, inode in listing.rows or ()}
         known = _Known(self._looker.inventory.known_in(IMAGES + directory))
         differing: list[str] = []
         for name in names:
             for missing in known.before(name):
                 self._confirm_absent(fd, directory, missing, differing, sight)
             signature = known.of(name)
-            if signature is None or _differs(fd, name, signature):
+            if signature is None or _differs(fd, name, signature, shown.get(name)):
                 differing.append(name)
         for missing in known.before(None):
             self._confirm_absent(fd, directory, missing, differing, sight)
@@ -191,14 +215,11 @@ class _Known:
         return signature
 
 
-def _differs(fd: int, name: str, known: Signature) -> bool:
-    """Compare without making a signature: this runs for every file of every listing."""
-    status = tree.status_of(fd, name)
-    return (
-        status is None
-        or status.st_mtime_ns != known.mtime_ns
-        or status.st_ctime_ns != known.ctime_ns
-        or status.st_size != known.size_bytes
-        or status.st_ino != known.inode
-        or not tree.is_file(status)
-    )
+def _differs(fd: int, name: str, known: Signature, shown: tuple[int, int, int, int] | None) -> bool:
+    """Compare without making a signature, as this runs for each file; ``shown`` is its status where that is known."""
+    if shown is None:
+        status = tree.status_of(fd, name)
+        if status is None or not tree.is_file(status):
+            return True
+        shown = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+    return shown != (known.mtime_ns, known.ctime_ns, known.size_bytes, known.inode)

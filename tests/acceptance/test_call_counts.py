@@ -10,10 +10,12 @@ import pytest
 from tests.support.comparing import Reader, assert_same, folder
 from tests.support.counting_proxy import CountingProxy
 from tests.support.daemon import Dataset
+from tests.support.wal import log_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
-WRITES = ("put", "delete", "commit", "merge", "tag")
+MOST_TRANSACTIONS = 7
+WRITES = ("put", "copy", "delete", "commit", "merge", "tag")
 
 
 @pytest.fixture
@@ -101,3 +103,44 @@ def test_deletes_travel_a_thousand_to_a_request(counted: Dataset, proxy: Countin
     answer = counted.snapshot()
     assert answer["deleted"] == 2500
     assert 3 <= proxy.take()["delete"] <= 6  # batches begin while files are still being deleted
+
+
+def test_a_renamed_folder_is_copied_by_the_server(counted: Dataset, proxy: CountingProxy, reader: Reader) -> None:
+    """Not one byte of an object is sent again, nor does anything of the old name stay."""
+    fill(counted, 300)
+    counted.start()
+    counted.snapshot()
+    assert proxy.put_bytes > 0
+    proxy.take()
+
+    (counted.root / "d3").rename(counted.root / "moved")
+    answer = counted.snapshot()
+    assert proxy.put_bytes == 0
+    assert writes(proxy.take()) == {"copy": 30, "delete": 1, "commit": 1, "merge": 1, "tag": 1}
+    assert (answer["added"], answer["changed"], answer["deleted"]) == (30, 0, 30)
+    assert_same(reader.objects(answer["tag"]), folder(counted.root))
+
+    (counted.root / "moved").rename(counted.root / "d3")
+    (counted.root / "d3/new.png").write_bytes(b"something else")
+    answer = counted.snapshot()
+    assert proxy.put_bytes == len(b"something else")
+    assert writes(proxy.take()) == {"put": 1, "copy": 30, "delete": 1, "commit": 1, "merge": 1, "tag": 1}
+    assert_same(reader.objects(answer["tag"]), folder(counted.root))
+
+
+def test_one_change_costs_a_fixed_number_of_journal_transactions(counted: Dataset) -> None:
+    """P7: each is a write to the disk that has to be waited for; the size of the dataset adds none."""
+    journal, costs = counted.state_dir / "journal.db", {}
+    for count in (100, 2000):
+        fill(counted, count)
+        if not counted.daemons:
+            counted.start()
+        counted.snapshot()
+        for number in range(3):
+            before = log_of(journal)
+            (counted.root / f"d{number}/0000{number}.png").write_bytes(b"changed at %d" % count)
+            counted.snapshot()
+            after = log_of(journal)
+            assert before.salts == after.salts, "the log was begun anew meanwhile"
+            costs[count, number] = after.commits - before.commits
+    assert max(costs.values()) <= MOST_TRANSACTIONS

@@ -187,7 +187,7 @@ def test_it_waits_for_a_lakefs_that_is_not_there_at_the_start(
 def busy(dataset: Dataset, rng: random.Random) -> Iterator[Dataset]:
     """A daemon in the middle of its first batches."""
     fill(dataset, rng, 4000, size=3000)
-    dataset.configure(upload={"concurrency": 4})
+    dataset.configure(upload={"concurrency": 4, "batch_objects": 1000})
     daemon = dataset.start()
     daemon.wait_for_event("batch_staged")
     return dataset

@@ -118,9 +118,9 @@ class Scenario:
         return self.record.read_text().splitlines() if self.record.exists() else []
 
     def uploaded(self) -> int:
-        """Return how many objects were sent in batches that came to their end, over all daemons."""
-        logs = [daemon.events() for daemon in self.dataset.daemons]
-        return sum(int(event["uploaded"]) for log in logs for event in log if event.get("event") == "batch_staged")
+        """Return how many objects were sent, or copied, in batches that came to their end, over all daemons."""
+        batches = [batch for daemon in self.dataset.daemons for batch in daemon.events("batch_staged")]
+        return sum(int(batch["uploaded"]) + int(batch["copied"]) for batch in batches)
 
     def _put(self, path: str, content: bytes) -> None:
         file = self.dataset.root / path

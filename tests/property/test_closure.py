@@ -167,7 +167,7 @@ class ClosureMachine(RuleBasedStateMachine):
         changes = (*puts, *deletes)
         if not changes:
             return
-        batch = staging.begin(self.connection, changes, LATER)
+        batch = staging.begin(self.connection, changes, LATER).number
         done = [self._staged(change, outcomes[place % len(outcomes)]) for place, change in enumerate(changes)]
         staging.finish(self.connection, done, LATER)
         staging.end(self.connection, batch, LATER)

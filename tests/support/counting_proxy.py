@@ -21,7 +21,8 @@ class CountingProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="counting-proxy")
         self._lock = threading.Lock()
-        self._lines: list[str] = []
+        self._counts: Counter[str] = Counter()
+        self.put_bytes = 0  # of objects that came by since the last call of ``take``
         self.endpoint = ""
 
     def __enter__(self) -> Self:
@@ -37,10 +38,16 @@ class CountingProxy:
         self._loop.close()
 
     def take(self) -> Counter[str]:
-        """Return the counts since the last call: put, delete, list, commit, merge, tag, branch (or listing them), …."""
+        """Return the counts since the last call: put, copy, delete, list, commit, merge, tag, branch (or listing)."""
         with self._lock:
-            lines, self._lines = self._lines, []
-        return Counter(map(_kind, lines))
+            counts, self._counts = self._counts, Counter[str]()
+            self.put_bytes = 0
+        return counts
+
+    def _count(self, line: bytes, body_bytes: int, *, copies: bool) -> None:
+        kind = "copy" if copies else _kind(line.decode("latin-1").strip())
+        self._counts[kind] += 1
+        self.put_bytes += body_bytes if kind == "put" else 0
 
     async def _listen(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -71,17 +78,18 @@ class CountingProxy:
     async def _requests(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
         """Forward request by request, so that a body is never taken for a request line."""
         while line := await reader.readline():
-            with self._lock:
-                self._lines.append(line.decode("latin-1").strip())
             upstream.write(line)
-            length = 0
+            length, copies = 0, False
             while (header := await reader.readline()) not in {b"\r\n", b""}:
                 name, _, value = header.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
                 if name.lower() == b"transfer-encoding":
                     raise AssertionError("the proxy knows bodies by their length only")
+                copies |= name.lower() == b"x-amz-copy-source"
                 upstream.write(header)
+            with self._lock:
+                self._count(line, length, copies=copies)
             upstream.write(b"\r\n")
             await upstream.drain()
             while length:

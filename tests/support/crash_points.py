@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STORE_CALLS: tuple[tuple[type, str], ...] = (
     (S3Gateway, "put"),
+    (S3Gateway, "copy"),
     (S3Gateway, "delete"),
     (S3Gateway, "head"),
     (LakeFSAPI, "ensure_repository"),

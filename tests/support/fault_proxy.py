@@ -169,7 +169,8 @@ class FaultProxy(CountingProxy):
         with self._lock:
             attempt = Attempt(time.monotonic(), request.operation, request.target, conditional)
             self.attempts.append(attempt)
-            self._lines.append(request.head.partition(b"\r\n")[0].decode("latin-1"))
+            copies = b"x-amz-copy-source" in _headers(request.head)
+            self._count(request.head.partition(b"\r\n")[0], len(request.body), copies=copies)
             rule, fault = next((rule for rule in self._rules if rule.fits(request)), None), PASS
             if rule is not None and self._rng.random() < rule.probability:
                 rule.used, fault = rule.used + 1, self._rng.choice(rule.faults)

@@ -6,12 +6,13 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from syncd.fingerprint import listing_digest
 from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from syncd.model import Problem, RowImage, Signature, TableObject, TableVersion
+    from syncd.model import Agreed, FileRow, Problem, RowImage, Signature, TableObject, TableVersion
 
 MD5_BYTES = 16
 
@@ -33,6 +34,7 @@ class MemoryInventory:
         self.listed: list[str] = []  # the directories that known_in was asked for
         self.fail_next: Exception | None = None
         self._names: dict[str, dict[str, Signature]] = {}  # directory -> name -> signature
+        self._agreed: dict[str, tuple[bytes, list[FileRow]]] = {}
         self._lock = threading.Lock()
 
     def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
@@ -42,6 +44,22 @@ class MemoryInventory:
             self.listed.append(directory)
             found = sorted(self._names.get(directory, {}).items())
         return iter(found)
+
+    def listed_as(self, directory: str) -> bytes | None:
+        with self._lock:
+            digest, rows = self._agreed.get(directory, (None, None))
+            return digest if rows == self._rows(directory) else None
+
+    async def note_listed(self, found: Sequence[Agreed]) -> None:
+        with self._lock:
+            for one in found:
+                rows = self._rows(one.directory)
+                if listing_digest(rows) == one.kept:
+                    self._agreed[one.directory] = (one.digest, rows)
+
+    def _rows(self, directory: str) -> list[FileRow]:
+        found = sorted(self._names.get(directory, {}).items())
+        return [(name, one.mtime_ns, one.ctime_ns, one.size_bytes, one.inode) for name, one in found]
 
     def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
         for key in keys:

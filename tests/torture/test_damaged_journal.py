@@ -29,7 +29,7 @@ async def template(tmp_path: Path) -> Path:
         await journal.write(adoption.finish_adoption, "head")
         await journal.record([present(key, content) for key, content in list(FILES.items())[:200]])
         puts, deletes = await journal.due(START, 1000)
-        batch = await journal.begin_batch((*puts, *deletes), START)
+        batch = (await journal.begin_batch((*puts, *deletes), START)).number
         done = [
             staging.Staged(key=put.key, sha256=put.fingerprint.sha256, size_bytes=put.fingerprint.size_bytes, sent=True)
             for put in puts
@@ -60,7 +60,7 @@ async def live(directory: Path) -> None:
         await journal.read(pictures.counts)
         puts, deletes = await journal.due(START, 1000)
         assert not {change.key for change in deletes} & FILES.keys(), "it would delete what is there"
-        batch = await journal.begin_batch((*puts, *deletes), START)
+        batch = (await journal.begin_batch((*puts, *deletes), START)).number
         await journal.finish_in_batch([], START)
         await journal.end_batch(batch, START)
         seen = {key: journal.seen_sha256(key) for key in FILES}

@@ -73,7 +73,7 @@ def transaction(power: PowerConnection, rng: random.Random) -> None:
         )
     else:
         puts, deletes = staging.due(connection, START, 5)
-        staging.end(connection, staging.begin(connection, (*puts, *deletes), START), START)
+        staging.end(connection, staging.begin(connection, (*puts, *deletes), START).number, START)
         staging.finish(connection, [done(change) for change in (*puts, *deletes)], START)
     power.execute("COMMIT")
 

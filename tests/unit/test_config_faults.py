@@ -48,7 +48,7 @@ def faults_of(folder: Path, text: str | bytes, **environ: str) -> list[str]:
         ("source = 5", "1: source: must be written [source], with one pair of brackets (is 5)"),
         (f"{MINIMAL}[tables]\nname = 'x'", "3: tables: must be written [[tables]], with two brackets"),
         (f"{MINIMAL}[[upload]]", "3: upload: must be written [upload], with one pair of brackets"),
-        ("[upload]\nbatch_objects = 1001", "2: upload.batch_objects: must be less than or equal to 1000 (is 1001)"),
+        ("[upload]\nbatch_objects = 10001", "2: upload.batch_objects: must be less than or equal to 10000 (is 10001)"),
         (
             "[upload]\nbatch_bytes = 'big'",
             '2: upload.batch_bytes: must be a size in bytes, such as 1048576, "256MiB" or "1GB" (is "big")',

@@ -56,7 +56,7 @@ class Place:
         puts, deletes = await self.journal.due(self.now, 1000)
         if not puts and not deletes:
             return
-        batch = await self.journal.begin_batch((*puts, *deletes), self.now)
+        batch = (await self.journal.begin_batch((*puts, *deletes), self.now)).number
         sent = [(put.key, put.fingerprint.sha256, put.fingerprint.size_bytes) for put in puts]
         sent += [(delete.key, None, None) for delete in deletes]
         outcomes = [Staged(key=key, sha256=sha256, size_bytes=size, sent=True) for key, sha256, size in sent]

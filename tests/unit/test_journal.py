@@ -30,7 +30,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 async def stage_all(journal: Journal) -> None:
     puts, deletes = await journal.due(LATER, 1000)
-    batch = await journal.begin_batch((*puts, *deletes), LATER)
+    batch = (await journal.begin_batch((*puts, *deletes), LATER)).number
     done = [
         Staged(
             key=change.key,

@@ -214,7 +214,7 @@ async def test_what_is_under_way_of_tables_is_counted(journal):
     assert await unstaged() == 3
     puts, _ = await journal.due(LATER, 1000)
     (first,) = [change for change in puts if change.key == PART_0]
-    batch = await journal.begin_batch([first], LATER)
+    batch = (await journal.begin_batch([first], LATER)).number
     assert await unstaged() == 3
     done = Staged(key=PART_0, sha256=fingerprint(b"zero").sha256, size_bytes=4, sent=True)
     await journal.finish_in_batch([done], LATER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,3 +111,67 @@ async def test_a_file_that_differs_and_is_gone_when_it_is_looked_at_is_recorded_
         await world.barrier()
         assert not inventory.after_known_in
         assert "images/a/changed.jpg" not in world.recorded
+
+
+def changed(root: Path) -> None:
+    write(root / "a/2.jpg", b"another content")
+
+
+def added(root: Path) -> None:
+    write(root / "a/new.jpg")
+
+
+def removed(root: Path) -> None:
+    (root / "a/2.jpg").unlink()
+
+
+def replaced_by_a_link(root: Path) -> None:
+    (root / "a/2.jpg").unlink()
+    (root / "a/2.jpg").symlink_to("1.jpg")
+
+
+def put_back(root: Path) -> None:
+    status = (root / "a/2.jpg").stat()
+    write(root / "a/2.jpg", b"other")
+    os.utime(root / "a/2.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def directory_added(root: Path) -> None:
+    write(root / "a/deeper/new.jpg")
+
+
+def left_out(root: Path) -> None:
+    write(root / ".syncdignore", b"2.jpg\n")
+
+
+CHANGES = [changed, added, removed, replaced_by_a_link, put_back, directory_added, left_out]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_directories_that_are_as_they_were_are_compared_in_one_step_and_others_file_by_file(
+    root: Path, change: Callable[[Path], None]
+) -> None:
+    """P1: what a listing skips is as known, whatever the change; nothing that changed is skipped."""
+    inventory = MemoryInventory()
+    for name in ("1.jpg", "2.jpg", "other.txt"):
+        write(root / "a" / name)
+        write(root / "b" / name)
+    async with watched(root, inventory, watch="polling", poll_seconds=3600) as world:
+        await world.barrier()  # all is new
+        await world.barrier()  # all is as known, file by file
+        inventory.listed.clear()
+        await world.barrier()
+        assert inventory.listed == []
+
+        change(root)
+        await world.barrier()
+        await world.barrier()
+        expected = {
+            f"images/{path.relative_to(root)}"
+            for path in root.rglob("*.jpg")
+            if not path.is_symlink() and (change is not left_out or path.name != "2.jpg")
+        }
+        assert world.recorded == expected
+        if change not in {left_out, directory_added}:
+            assert "images/a/" in inventory.listed
+            assert "images/b/" not in inventory.listed

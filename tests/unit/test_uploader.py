@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -14,13 +15,14 @@ import pytest
 from syncd.batch_run import GIVE_UP_AFTER
 from syncd.bodies import SMALL_BYTES
 from syncd.errors import (
+    ContentChangedStoreError,
     JournalError,
     NeedsPersonStoreError,
     NotFoundStoreError,
     PermanentStoreError,
     TransientStoreError,
 )
-from syncd.journal import Journal, problems
+from syncd.journal import Journal, branch, problems
 from syncd.planner.facts import Stage
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.uploader import Uploader
@@ -264,3 +266,105 @@ async def test_a_journal_that_cannot_be_written_ends_the_batch_with_its_own_erro
         await desk.see(**{f"n{number}": b"x" for number in range(600)})  # more than are acknowledged at once
         with pytest.raises(JournalError, match="no space left"):
             await desk.stage()
+
+
+class Moved:
+    """A desk whose branch holds, as committed, what the source then gives other names."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def begin(self, **contents: bytes) -> None:
+        await self.desk.see(**contents)
+        await self.desk.stage()
+        commit_id = self.desk.repository.commit("staging", "first", {}).id
+        await self.desk.journal.write(branch.keep_head, commit_id)
+        await self.desk.journal.write(
+            lambda connection: connection.execute(
+                "UPDATE entry"
+                " SET committed_sha256 = staged_sha256, committed_bytes = staged_bytes, waiting_since = NULL"
+            )
+        )
+
+
+async def test_what_was_moved_is_copied_and_not_sent(desk):
+    await Moved(desk).begin(a=b"a", b=b"b")
+    await desk.see(a=None, c=b"a", d=b"new")
+    desk.files.content.pop("images/c.png")  # it need not even be read
+    outcome = await desk.stage()
+    assert (outcome.copied, outcome.uploaded, outcome.deleted, outcome.sent_bytes) == (1, 1, 1, 3)
+    assert desk.staged() == {"images/b.png": b"b", "images/c.png": b"a", "images/d.png": b"new"}
+    assert await desk.due() == Stage(puts=(), deletes=(), reason="test")
+
+
+async def test_what_was_deleted_from_the_branch_before_is_copied_all_the_same(desk):
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None)
+    assert (await desk.stage()).deleted == 1
+    await desk.see(c=b"a")
+    assert (await desk.stage()).copied == 1
+    assert desk.staged() == {"images/c.png": b"a"}
+
+
+@pytest.mark.parametrize("why", [PermanentStoreError("not here"), NeedsPersonStoreError("not you")])
+async def test_what_cannot_be_copied_is_sent(desk, why):
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None, c=b"a")
+    desk.objects.fail_next("copy", why)
+    outcome = await desk.stage()
+    assert (outcome.copied, outcome.uploaded, outcome.refused, outcome.error) == (0, 1, 0, None)
+    assert desk.staged() == {"images/c.png": b"a"}
+
+
+async def test_what_cannot_be_copied_and_is_not_there_any_more_is_left_to_the_source(desk):
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None, c=b"a")
+    desk.files.content.pop("images/c.png")
+    desk.objects.fail_next("copy", PermanentStoreError("not here"))
+    outcome = await desk.stage()
+    assert (outcome.copied, outcome.uploaded, outcome.changed_under_way) == (0, 0, 1)
+    assert desk.files.rechecked == ["images/c.png"]
+
+
+async def test_a_copy_that_is_not_answered_is_asked_for_again(desk):
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None, c=b"a")
+    desk.objects.fail_next("copy", TransientStoreError("reset"))
+    assert (await desk.stage()).error is None
+    assert (await desk.stage()).copied == 1
+    assert desk.staged() == {"images/c.png": b"a"}
+
+
+async def test_a_copy_that_turned_out_wrong_is_overwritten(desk):
+    """P2: what is on the branch is what was observed, whatever the commit held."""
+    await Moved(desk).begin(a=b"a")
+    wrong = desk.repository.tree("staging")["images/a.png"]
+    commit_id = await desk.journal.read(branch.head)
+    desk.repository.tree(commit_id)
+    desk.repository.stage("staging", "images/a.png", dataclasses.replace(wrong, content=b"x", etag="0" * 32))
+    await desk.journal.write(branch.keep_head, desk.repository.commit("staging", "foreign", {}).id)
+    await desk.see(a=None, c=b"a")
+    outcome = await desk.stage()
+    assert (outcome.copied, outcome.uploaded) == (0, 1)
+    assert desk.staged() == {"images/c.png": b"a"}
+
+
+async def test_a_wrong_copy_of_what_cannot_be_sent_any_more_is_not_known_to_be_there_or_not(desk):
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None, c=b"a")
+    desk.files.content.pop("images/c.png")
+    desk.objects.fail_next("copy", ContentChangedStoreError("another ETag"))
+    await desk.stage()
+    assert (await desk.journal.standing(count_up_to=9)).uncertain == 1
+
+
+async def test_what_vanished_before_its_batch_began_is_never_brought_to_the_branch(desk):
+    """P1: it was never sent, so nothing is known of it any more: whatever came there now would be nobody's."""
+    await Moved(desk).begin(a=b"a")
+    await desk.see(a=None, c=b"a", d=b"d")
+    planned = await desk.due()
+    await desk.see(c=None, d=None)
+    desk.files.content["images/d.png"] = b"d"  # there again, and not seen yet
+    outcome = await desk.uploader.stage(planned)
+    assert (outcome.copied, outcome.uploaded, outcome.deleted) == (0, 0, 1)
+    assert desk.staged() == {}
