@@ -6,8 +6,9 @@ can be lost. In doubt whether a step was applied, the branch is asked: every com
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -34,6 +35,9 @@ log = structlog.get_logger(__name__)
 
 LOOK_BACK = 200  # commits searched for an intent
 MOST_TAG_NAMES = 100
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Committer:
@@ -132,9 +136,7 @@ class Committer:
 
     async def _commit(self, opened: OpenSnapshot, *, resumed: bool) -> None:
         commit = await self._find(self._staging, opened.intent) if resumed else None
-        if commit is None:
-            await self._branch.require_head()
-        if commit is None and await self._branch.require_own():
+        if commit is None and await self._is_something_staged():
             try:
                 commit = await self._versions.commit(self._staging, opened.message, opened.metadata)
             except NothingToCommitError:
@@ -147,6 +149,11 @@ class Committer:
             return
         await self._branch.require_parent(commit)
         await self._journal.write(snapshots.committed, opened.sequence, commit.id)
+
+    async def _is_something_staged(self) -> bool:
+        """Return whether there is something to commit; raises unless all of it is syncd's own."""
+        _, something = await _at_once(self._branch.require_head(), self._branch.require_own())
+        return something
 
     async def _merge(self, opened: OpenSnapshot, *, resumed: bool) -> None:
         commit = await self._find_merge(opened) if resumed else None
@@ -172,21 +179,25 @@ class Committer:
     async def _tag(self, opened: OpenSnapshot) -> None:
         """A tag never moves: where the name is taken, the next free one is used.
 
-        The pin comes before the record: after a crash between tag and pin both are made sure of again.
+        The pin comes before the record: after a crash between the two both are made sure of again.
         """
         if opened.commit_id is None:
             raise AssertionError("a merged snapshot has a commit id")
+        tagging = self._tag_somehow(opened, opened.commit_id)
+        pinning = self._pins.pin(Keeper.RETENTION, opened.commit_id)
+        await _at_once(tagging, pinning)
+        await self._journal.write(snapshots.tagged, opened.sequence)
+
+    async def _tag_somehow(self, opened: OpenSnapshot, commit_id: str) -> None:
         tag = opened.tag
         for attempt in range(2, MOST_TAG_NAMES):
             try:
-                await self._versions.create_tag(tag, opened.commit_id)
+                await self._versions.create_tag(tag, commit_id)
             except ConflictStoreError:
                 log.warning("tag_taken", tag=tag)
                 tag = f"{opened.tag}-{attempt}"
                 await self._journal.write(snapshots.retag, opened.sequence, tag)
             else:
-                await self._pins.pin(Keeper.RETENTION, opened.commit_id)
-                await self._journal.write(snapshots.tagged, opened.sequence)
                 return
         raise NeedsPersonStoreError(
             f"tag {opened.tag} and {MOST_TAG_NAMES} names after it are taken",
@@ -220,3 +231,12 @@ class Committer:
             if commit.metadata.get(INTENT_METADATA) == intent and commit.id != other_than:
                 return commit
         return None
+
+
+async def _at_once(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Wait for both, whether they fail or not; if both do, the first's failure is the one to be told."""
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes  # type: ignore[return-value]  # none of them is an exception

@@ -144,10 +144,10 @@ class UploadSettings(Section):
         description="Requests under way at once. Raise it for a server far away, lower it for a small one.",
     )
     batch_objects: values.Count = Field(
-        default=1000,
+        default=5000,
         ge=1,
-        le=1000,
-        description="Changes sent together, at most 1000: one request deletes no more.",
+        le=10_000,
+        description="Changes sent together, between two looks at what is due.",
     )
     batch_bytes: values.BatchSize = Field(
         default=256 * 1024**2, description='Bytes sent together, such as "256MiB" or "1GB".'

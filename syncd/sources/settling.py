@@ -10,6 +10,7 @@ signature over the whole settle time.
 from __future__ import annotations
 
 import heapq
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from syncd.model import Signature
 
-# File times advance with the kernel's tick, up to 10 ms apart. A file read in the tick of its last change could
+# File times advance with the kernel's tick, 1 to 10 ms apart. A file read in the tick of its last change could
 # change once more and keep the same times; one read two ticks later cannot.
-SHORTEST_SETTLE_SECONDS = 0.02
+_CLOCK_REALTIME_COARSE = 5  # the clock that file times are taken from; the time module has no name for it
+SHORTEST_SETTLE_SECONDS = 2 * time.clock_getres(_CLOCK_REALTIME_COARSE)
 _SPARE_ENTRIES = 1000
 
 
