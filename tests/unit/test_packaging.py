@@ -17,7 +17,8 @@ import pytest
 import typer
 
 from syncd import __version__
-from syncd.cli.app import app, main
+from syncd.__main__ import main
+from syncd.cli.app import app
 from syncd.errors import EXIT_BAD_CONFIGURATION, EXIT_USAGE
 
 ROOT = Path(__file__).parents[2]
