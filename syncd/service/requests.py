@@ -88,6 +88,8 @@ class SnapshotRequests:
         """
         deadline_s = self._monotonic() + patience.total_seconds()
         left_out = await self.barrier(self._clock() + patience, once=once)
+        if once:  # a first listing of very much takes what it takes
+            deadline_s = self._monotonic() + patience.total_seconds()
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(
             id=next(self._ids), revision=standing.revision, allow_held=allow_held, ends_pause=ends_pause

@@ -166,7 +166,11 @@ class Source(Protocol):
         """
 
     async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
-        """The same without :meth:`run`: one complete listing, for `syncd sync` and `syncd plan`."""
+        """The same without :meth:`run`: one complete listing, for `syncd sync` and `syncd plan`.
+
+        As long as files get done it goes on; the time until the deadline is how long those still changing are waited
+        for then.
+        """
 
     def open(self, key: str) -> BinaryIO:
         """Open the file behind one of this source's keys, without following links; blocks.

@@ -81,6 +81,9 @@ class FolderSource:
 
     async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.barrier``."""
+        return await self._barrier(deadline)
+
+    async def _barrier(self, deadline: datetime, patience_s: float | None = None) -> Sequence[LeftOut]:
         called_at_s = asyncio.get_running_loop().time()
         self._asked = number = self._asked + 1  # what was found before the call does not count
         self._progress.made()
@@ -88,7 +91,7 @@ class FolderSource:
             session = self._session
             if session is not None:
                 with contextlib.suppress(SessionEndedError):
-                    return await session.barrier(called_at_s, deadline)
+                    return await session.barrier(called_at_s, deadline, patience_s=patience_s)
             remaining_s = (deadline - self._clock()).total_seconds()
             ready = await self._progress.until(
                 lambda old=session: self._is_gone(number) or self._session not in {None, old},  # type: ignore[misc]
@@ -100,9 +103,10 @@ class FolderSource:
                 return [LeftOut(path=_ROOT, reason="the folder could not be opened in time")]
 
     async def scan_once(self, deadline: datetime) -> Sequence[LeftOut]:
-        """See ``Source.scan_once``."""
+        """See ``Source.scan_once``. The deadline is for a root that is not there, and then for each file."""
+        patience_s = (deadline - self._clock()).total_seconds()
         running = asyncio.create_task(self._run(replace(self._settings, watch="polling")))
-        waiting = asyncio.create_task(self.barrier(deadline))
+        waiting = asyncio.create_task(self._barrier(deadline, patience_s))
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():

@@ -68,12 +68,15 @@ class Session:
             await self._work.join()
             await asyncio.to_thread(self.looking.close)
 
-    async def barrier(self, called_at_s: float, deadline: datetime) -> list[LeftOut]:
+    async def barrier(
+        self, called_at_s: float, deadline: datetime, *, patience_s: float | None = None
+    ) -> list[LeftOut]:
         """Return once everything in place at the call has been recorded; see ``Source.barrier``.
 
         Args:
             called_at_s: Moment of the call by the event loop's clock.
             deadline: When to stop waiting.
+            patience_s: Instead, wait as long as it goes on: until no file was done for so long.
 
         Raises:
             SessionEndedError: The root was lost meanwhile.
@@ -83,10 +86,11 @@ class Session:
         waits_for = _WaitsFor()
         self._work.newcomers.append(unreadable)
         try:
-            async with asyncio.timeout((deadline - self._work.clock()).total_seconds()):
+            remaining_s = (deadline - self._work.clock()).total_seconds()
+            async with asyncio.timeout(remaining_s if patience_s is None else None):
                 await self._see_everything(called_at_s, waits_for)
-                outstanding = waited_for = self._work.pending.outstanding()
-                await self._until(lambda: not waited_for)
+                outstanding = self._work.pending.outstanding()
+                await self._until_done(outstanding, patience_s)
         except TimeoutError:
             if outstanding is None:
                 unreadable["."] = f"the folder could not be listed completely in time: {waits_for.what}"
@@ -97,6 +101,17 @@ class Session:
         for path in outstanding or ():
             unreadable.setdefault(shown(path), self._work.pending.why(path))
         return [LeftOut(path=path, reason=reason) for path, reason in sorted(unreadable.items())]
+
+    async def _until_done(self, outstanding: set[str], patience_s: float | None) -> None:
+        """Return once there are none of these any more.
+
+        Raises:
+            TimeoutError: It took so long that one more was done.
+        """
+        while outstanding:
+            left = len(outstanding)
+            async with asyncio.timeout(patience_s):
+                await self._until(lambda left=left: len(outstanding) < left)  # type: ignore[misc]
 
     async def _see_everything(self, called_at_s: float, waits_for: _WaitsFor) -> None:
         """Return once every file changed before the call is pending or recorded, every absence recorded (P1).

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from syncd.errors import SourceUnavailableError
+from syncd.model import Observation
 from tests.support.memory_inventory import MemoryInventory
-from tests.support.watching import make, now, sha256, watched, write
+from tests.support.watching import in_threads, make, now, sha256, watched, write, write_old
 
 
 @pytest.fixture
@@ -143,6 +148,34 @@ async def test_one_pass_without_a_watcher(root: Path) -> None:
     with pytest.raises(SourceUnavailableError, match="is empty"):
         await world.source.scan_once(now() + timedelta(seconds=20))
     assert world.recorded == {"images/x.jpg"}
+
+
+class SlowInventory(MemoryInventory):
+    """Takes its time for each transaction."""
+
+    async def record(self, found: Sequence[Observation]) -> None:
+        await asyncio.sleep(0.15)
+        await super().record(found)
+
+
+async def test_one_pass_takes_what_it_takes_and_waits_no_longer_than_asked_for_what_still_changes(root: Path) -> None:
+    """P8: a first pass over very many files is not cut off by the patience for those that still change."""
+    for number in range(4_000):  # eight transactions, far longer than the patience below
+        write_old(root / f"many/{number}.jpg", b"%d" % number)
+    world = make(root, SlowInventory(), settle_seconds=0.02)
+    begun_s = asyncio.get_running_loop().time()
+    assert await world.source.scan_once(now() + timedelta(seconds=0.4)) == []
+    assert asyncio.get_running_loop().time() - begun_s > 0.6, "else this shows nothing"
+    assert world.inventory.contents() == world.on_disk()
+
+    def keep_changing(stop: threading.Event) -> None:
+        while not stop.wait(0.005):
+            write(root / "busy.jpg", os.urandom(8))
+
+    with in_threads(keep_changing):
+        await world.until((root / "busy.jpg").exists)
+        left_out = await world.source.scan_once(now() + timedelta(seconds=0.4))
+    assert [one.path for one in left_out] == ["busy.jpg"]
 
 
 async def test_one_pass_over_a_missing_root_says_so(tmp_path: Path) -> None:
