@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syncd.service.systemd import Notifier
     from syncd.tallies import Tallies
 
-EVERY_S = 2.0
+EVERY_S = 5.0
 IN_STEP = (State.IDLE, State.DEGRADED)  # the newest snapshot holds all that was seen of the source
 SIGNS_OF_LIFE = 3.0  # in the time that the manager waits for one
 

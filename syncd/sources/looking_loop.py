@@ -77,10 +77,8 @@ class LookingLoop:
                     await self._look(taken.paths)
                 finally:
                     self._looks = False
-            else:
-                await self._work.thread(self._work.looker.check_root)
             if asked > self.done or not taken.paths:
-                await self._notice_mounts()
+                await self._notice_mounts(root=not taken.paths)
             self.done = asked
             self._work.progress.made()
             await self._probe()
@@ -135,17 +133,27 @@ class LookingLoop:
             if not answers:
                 self.distrust_watcher()
 
-    async def _notice_mounts(self) -> None:
-        """List everything if something was mounted or unmounted below the root: no event need tell of that."""
+    async def _notice_mounts(self, *, root: bool) -> None:
+        """List everything if something was mounted or unmounted below the root: no event need tell of that.
+
+        Args:
+            root: Check the root, too; raises as :meth:`run`.
+        """
         before = self._mounts
-        await self._ground()
+        await self._ground(check_root=root)
         if self._mounts != before and self._work.looker.watcher is not None:
             self._lost_events("something was mounted or unmounted below the folder")
 
-    async def _ground(self) -> Ground:
+    async def _ground(self, *, check_root: bool = False) -> Ground:
         """Return what the root lies on, and keep in mind what is mounted below it."""
         looker = self._work.looker
-        ground = await self._work.thread(looker.ground)
+
+        def look() -> Ground:  # in one go: this is done every second
+            if check_root:
+                looker.check_root()
+            return looker.ground()
+
+        ground = await self._work.thread(look)
         self._mounts = set(ground.below)
         looker.mounted.update(self._mounts)
         return ground
