@@ -100,10 +100,12 @@ class Daemon:
             JournalBrokenError: The journal cannot be trusted any more.
         """
         while not self._stopping.is_set():
+            begun_s = self._engine.monotonic()
             with self.pulse.working():
                 plan = await self._turn()
             if plan is not None and not plan.actions:
-                await wait_for(self._engine, plan, self._stopping)
+                looked_s = self._engine.monotonic() - begun_s
+                await wait_for(self._engine, plan, self._stopping, looked_s=looked_s)
 
     async def _turn(self) -> Plan | None:
         self._engine.wake.clear()

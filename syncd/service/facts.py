@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from syncd.service.engine import Engine
     from syncd.sources.base import Source
 
-COUNT_UP_TO = 1_000_000  # where snapshot.max_changes is off, nobody needs the exact number
+COUNT_UP_TO = 1  # where snapshot.max_changes is off, nobody asks but whether there is any
 
 
 async def gather(engine: Engine, now: datetime, *, prepared: bool, failure: FailureFacts | None) -> Facts:

@@ -95,7 +95,7 @@ class Ledger:
             await self._record_absent(absent, reason)
             for path in absent:
                 self._work.pending.resolved(path)
-            if not absent:  # none, or only such as are being read: those are looked at again by themselves
+            if not absent or len(paths) < _GONE_BATCH:  # such as are being read are looked at again by themselves
                 return True
 
     async def _record_absent(self, paths: Sequence[str], reason: str) -> None:

@@ -21,7 +21,7 @@ from syncd.store.lakefs_sdk import ApiException, Configuration, LakeFSClient, Op
 from syncd.store.observing import API, nobody, observed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from syncd.store.observing import Observer
 
@@ -75,15 +75,31 @@ class SDKCalls:
         page_rows: int = PAGE_ROWS,
         **query: Any,
     ) -> AsyncIterator[T]:
-        """Yield the rows of a paged answer, each as ``of`` makes it; one page is in memory at a time."""
-        after: str | None = ""
-        while after is not None:
-            page = _page(function, of)
-            rows, after = await self.call(
-                doing, page, self._place.repository, *references, after=after, amount=page_rows, **query
-            )
-            for row in rows:
-                yield row
+        """Yield the rows of a paged answer, each as ``of`` makes it; two pages are in memory at a time.
+
+        Whoever asks for the second page is expected to want them all: from there on the next one is asked for while
+        the last one is worked on.
+        """
+        page = _page(function, of)
+
+        def ask(after: str) -> Awaitable[tuple[list[T], str | None]]:
+            place = self._place.repository, *references
+            return self.call(doing, page, *place, after=after, amount=page_rows, **query)
+
+        rows, after = await ask("")
+        for row in rows:
+            yield row
+        ahead = None if after is None else asyncio.ensure_future(ask(after))
+        try:
+            while ahead is not None:
+                rows, after = await ahead
+                ahead = None if after is None else asyncio.ensure_future(ask(after))
+                for row in rows:
+                    yield row
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
 
     async def call(
         self,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from syncd.store.observing import Observer
 
 MAX_KEYS_PER_DELETE = 1_000  # source: lakeFS pkg/gateway/operations/deleteobjects.go, after the Amazon S3 API
+DELETES_AT_ONCE = 4  # requests
 SLOWEST_COPY_BYTES_A_SECOND = 8 << 20  # by the server, which says nothing meanwhile
 _NOT_IN_XML = ("\ufffe", "\uffff")  # fine in a key, but one of them spoils a whole delete request
 
@@ -135,7 +136,7 @@ class S3Gateway:
             raise ContentChangedStoreError(f"{key} was copied with the ETag {etag} instead of {fingerprint.md5.hex()}")
 
     async def delete(self, keys: Sequence[str]) -> DeleteOutcome:
-        """See ``ObjectStore.delete``. More than 1,000 keys are sent in several requests.
+        """See ``ObjectStore.delete``. More than 1,000 keys are sent in several requests, a few at a time.
 
         On a branch that does not exist lakeFS deletes nothing and says that it did: check the branch first.
         """
@@ -149,11 +150,18 @@ class S3Gateway:
             else:
                 together.append(key)
         deleted: set[str] = set()
-        for start in range(0, len(together), MAX_KEYS_PER_DELETE):
-            batch = together[start : start + MAX_KEYS_PER_DELETE]
-            gone, refused = await self._delete_together(batch)
-            deleted |= gone
-            failed |= refused
+        pieces = (together[at : at + MAX_KEYS_PER_DELETE] for at in range(0, len(together), MAX_KEYS_PER_DELETE))
+
+        async def delete_pieces() -> None:
+            for piece in pieces:  # one iterator for all: each piece is taken once
+                gone, refused = await self._delete_together(piece)
+                deleted.update(gone)
+                failed.update(refused)
+
+        workers = [delete_pieces() for _ in range(min(DELETES_AT_ONCE, -(-len(together) // MAX_KEYS_PER_DELETE)))]
+        for outcome in await asyncio.gather(*workers, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         for key in alone:
             await self._delete_alone(key)
             deleted.add(key)
