@@ -126,8 +126,9 @@ def machine(tools: dict[str, str], load_before: float) -> dict[str, str]:
     """Return what it was measured on, and with which versions."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     load = f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
-    said = ["git", "describe", "--always", "--dirty", "--abbrev=7"]
-    commit = subprocess.run(said, cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
+    commit = _git("rev-parse", "--short=7", "HEAD")
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results", ":!RESULTS.md"):
+        commit += "-dirty"
     others = ", ".join(f"{name} {number}" for name, number in tools.items())
     return {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -135,6 +136,10 @@ def machine(tools: dict[str, str], load_before: float) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "versions": f"syncd {__version__} ({commit}), aiobotocore {version('aiobotocore')}; {others}",
     }
+
+
+def _git(*command: str) -> str:
+    return subprocess.run(["git", *command], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _processor() -> str:
