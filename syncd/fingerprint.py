@@ -19,7 +19,7 @@ from syncd.errors import SyncdError
 from syncd.model import Fingerprint, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from syncd.model import FileRow
 
@@ -136,10 +136,10 @@ def opened_for_writing(fd: int) -> bool:
     return False
 
 
-def listing_digest(rows: Sequence[FileRow], salt: bytes = b"") -> bytes:
+def listing_digest(rows: list[FileRow], salt: bytes = b"") -> bytes:
     """Return 16 bytes that stand for files of one directory, sorted by name, and for the salt."""
     # the second format: later ones differ with how often an object is referred to
-    return hashlib.blake2b(marshal.dumps(list(rows), 2), digest_size=16, salt=salt).digest()
+    return hashlib.blake2b(marshal.dumps(rows, 2), digest_size=16, salt=salt).digest()
 
 
 class SetDigest:

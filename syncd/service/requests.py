@@ -86,10 +86,10 @@ class SnapshotRequests:
             SourceUnavailableError: A source cannot be read.
             StoreError: lakeFS still failed when the time ran out.
         """
-        deadline_s = self._monotonic() + patience.total_seconds()
+        called_s = self._monotonic()
         left_out = await self.barrier(self._clock() + patience, once=once)
-        if once:  # a first listing of very much takes what it takes
-            deadline_s = self._monotonic() + patience.total_seconds()
+        since_s = self._monotonic() if once else called_s  # a first listing of very much takes what it takes
+        deadline_s = since_s + patience.total_seconds()
         standing = await self._journal.standing(count_up_to=1)
         facts = RequestFacts(
             id=next(self._ids), revision=standing.revision, allow_held=allow_held, ends_pause=ends_pause

@@ -102,6 +102,17 @@ class ObjectReader(Protocol):
         """
 
 
+async def fetched_whole(objects: ObjectReader, key: str) -> bytes:
+    """Return an object's bytes in one piece; raises as ``fetch``."""
+    chunks: list[bytes] = []
+
+    async def take(chunk: bytes) -> None:
+        chunks.append(chunk)
+
+    await objects.fetch(key, take)
+    return b"".join(chunks)
+
+
 class ObjectStore(ObjectReader, Protocol):
     """Objects on one branch of one repository."""
 

@@ -102,9 +102,12 @@ class Exchange:
         """Close what has been idle for too long, and look again as long as there is something to close."""
         loop = asyncio.get_running_loop()
         since = loop.time() - KEEPALIVE_S
-        for connection, _ in (old := [one for one in self._kept if one[1] <= since or one[0].closed]):
-            connection.close()
-        self._kept = [one for one in self._kept if one not in old]
+        known, self._kept = self._kept, []
+        for connection, idle_since in known:
+            if connection.closed or idle_since <= since:
+                connection.close()
+            else:
+                self._kept.append((connection, idle_since))
         self._weeding = loop.call_later(KEEPALIVE_S, self._weed) if self._kept else None
 
     async def _connect(self) -> Connection:

@@ -128,7 +128,8 @@ class SDKCalls:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except ApiException as error:
             if error.status:
-                raise translate.refused(_answer(error), doing, place) from error
+                answer = translate.answer_in_json(error.status, error.headers or {}, error.body or "")
+                raise translate.refused(answer, doing, place) from error
             raise translate.unreachable(error, doing, place) from error  # the SDK's form of a TLS fault
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise translate.unreachable(error, doing, place) from error
@@ -176,17 +177,3 @@ def _client(endpoint: str, access_key_id: str, secret_access_key: str, ca_file: 
     configuration.connection_pool_maxsize = THREADS
     make_client: Any = LakeFSClient  # carries no types
     return make_client(configuration, header_name="X-Lakefs-Client", header_value=f"syncd/{__version__}")
-
-
-def _answer(error: ApiException) -> translate.Answer:
-    try:
-        body = json.loads(error.body or "")
-    except ValueError:
-        body = None
-    is_object = isinstance(body, dict)
-    return translate.Answer(
-        status=error.status,
-        message=str(body.get("message", "")) if is_object else "",
-        headers={name.lower(): value for name, value in (error.headers or {}).items()},
-        from_lakefs=is_object,
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
@@ -17,14 +17,15 @@ from urllib.parse import quote, urlsplit
 from syncd import __version__
 from syncd.errors import NotFoundStoreError
 from syncd.store import translate
+from syncd.store.base import fetched_whole
 from syncd.store.http_connection import AnswerError, Request, TooLongError
 from syncd.store.http_exchange import Exchange
 from syncd.store.lakefs_rows import to_object
-from syncd.store.lakefs_stream import Streams, said
+from syncd.store.lakefs_stream import Streams
 from syncd.store.trust import require_ca_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from syncd.store.base import ObjectInfo
 
@@ -105,20 +106,14 @@ class LakeFSReader:
         try:
             return await self._small(f"reading {key}", "?path=", key)
         except TooLongError:  # it is not as small as the caller thought
-            chunks: list[bytes] = []
-
-            async def take(chunk: bytes) -> None:
-                chunks.append(chunk)
-
-            await self.fetch(key, take)
-            return b"".join(chunks)
+            return await fetched_whole(self, key)
 
     async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
         """See ``ObjectReader.fetch``."""
-        url = self._url("?path=", key)
-        async with self._streamed(f"reading {key}", url) as chunks:
-            async for chunk in chunks:
-                await sink(chunk)
+        with self._translated(f"reading {key}"):
+            async with self._streams.chunks(self._url("?path=", key)) as chunks:
+                async for chunk in chunks:
+                    await sink(chunk)
 
     async def _small(self, doing: str, query: str, key: str) -> bytes:
         """Ask about a key and return the answer's body."""
@@ -129,17 +124,11 @@ class LakeFSReader:
                 async with asyncio.timeout(sum(self._timeouts_s)):
                     received = await self._exchange.ask(Request(head, most_bytes=SMALL_BYTES))
         if received.status != HTTPStatus.OK:
-            answer = said(received.status, received.headers, received.body)
+            answer = translate.answer_in_json(received.status, received.headers, received.body)
             raise translate.refused(answer, doing, self._place)
         if "x-request-id" not in received.headers:
             raise translate.not_lakefs(doing, self._place)
         return received.body
-
-    @asynccontextmanager
-    async def _streamed(self, doing: str, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        with self._translated(doing):
-            async with self._streams.chunks(url) as chunks:
-                yield chunks
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from syncd.store.translate import Answer, LostError, RefusedError
+from syncd.store.translate import Answer, LostError, RefusedError, answer_in_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -67,7 +66,7 @@ class Streams:
             async with session.get(URL(url, encoded=True), allow_redirects=False) as answer:
                 if answer.status != HTTPStatus.OK:
                     text = await answer.content.read(_MOST_SAID_BYTES)
-                    raise RefusedError(said(answer.status, answer.headers, text))
+                    raise RefusedError(answer_in_json(answer.status, answer.headers, text))
                 if "X-Request-Id" not in answer.headers:
                     raise RefusedError(Answer(status=0, from_lakefs=False))
                 yield answer.content.iter_chunked(CHUNK_BYTES)
@@ -94,18 +93,3 @@ class Streams:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-
-
-def said(status: int, headers: Mapping[str, str], text: bytes) -> Answer:
-    """Return what an answer that is not the one hoped for says, in the API's JSON."""
-    try:
-        body: Any = json.loads(text)
-    except ValueError:
-        body = None
-    is_object = isinstance(body, dict)
-    return Answer(
-        status=status,
-        message=str(body.get("message", "")) if is_object else "",
-        headers={name.lower(): value for name, value in headers.items()},
-        from_lakefs=is_object,
-    )

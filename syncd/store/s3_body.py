@@ -57,7 +57,7 @@ class StreamedBody:
 
 
 async def as_body(source: bytes | BinaryIO, size_bytes: int, on_progress: Callable[[], None]) -> bytes | StreamedBody:
-    """Return what to hand to botocore: the bytes if they are few, else a stream.
+    """Return what to send: the bytes if they are few, else a stream, which is botocore's to send.
 
     Raises:
         BodyError: The body cannot be read, or its length is not ``size_bytes``.

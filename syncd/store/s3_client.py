@@ -1,4 +1,4 @@
-"""The S3 client: aiobotocore with everything said explicitly, and with what costs small uploads taken out."""
+"""The S3 client for all but small requests: aiobotocore with everything said explicitly."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
-from botocore.handlers import add_expect_header
 
 from syncd import __version__
-from syncd.store.s3_body import StreamedBody
+from syncd.store.http_exchange import KEEPALIVE_S
 from syncd.store.s3_signing import KnownDigestSigner
 from syncd.store.sigv4 import ANY_REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-KEEPALIVE_S = 12.0  # below the idle limit of lakeFS and of usual load balancers, so none is met half-closed
 _NO_ENVIRONMENT = {  # botocore's (config file's name, environment variable, default, conversion)
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -81,14 +79,5 @@ async def open_client(
     trusted = ca_file or True  # at None botocore asks REQUESTS_CA_BUNDLE
     opening = session.create_client("s3", region_name=ANY_REGION, endpoint_url=endpoint, verify=trusted, config=config)
     async with opening as client:
-        events = client.meta.events
-        events.register("request-created.s3", signer.sign)
-        events.unregister("before-call.s3", add_expect_header)  # it costs every small object a round trip
-        events.register("before-call.s3", _expect_continue)
+        client.meta.events.register("request-created.s3", signer.sign)
         yield client
-
-
-def _expect_continue(params: dict[str, Any], **_: object) -> None:
-    """Ask before sending a large body, so that a refusal costs no upload; for botocore's "before-call" event."""
-    if isinstance(params.get("body"), StreamedBody):
-        params["headers"]["Expect"] = "100-continue"

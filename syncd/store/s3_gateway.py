@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from syncd.errors import ContentChangedStoreError, PermanentStoreError, StoreError
 from syncd.keys import describe_key_fault, key_fault
 from syncd.store import translate
-from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata
+from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata, fetched_whole
 from syncd.store.observing import nobody
 from syncd.store.s3_body import CHANGED, CHUNK_BYTES, StreamedBody, as_body, matches
 from syncd.store.s3_calls import Calls
@@ -189,13 +189,7 @@ class S3Gateway:
 
     async def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``."""
-        chunks: list[bytes] = []
-
-        async def take(chunk: bytes) -> None:
-            chunks.append(chunk)
-
-        await self.fetch(key, take)
-        return b"".join(chunks)
+        return await fetched_whole(self, key)
 
     async def fetch(self, key: str, sink: Callable[[bytes], Awaitable[None]]) -> None:
         """See ``ObjectStore.fetch``."""
@@ -217,9 +211,7 @@ class S3Gateway:
                     await sink(chunk)
                     progressed()
 
-    async def _put_stream(
-        self, key: str, body: bytes | StreamedBody, fingerprint: Fingerprint, content_type: str
-    ) -> str:
+    async def _put_stream(self, key: str, body: StreamedBody, fingerprint: Fingerprint, content_type: str) -> str:
         client = await self._general.opened()
         with plain_errors():
             answer = await client.put_object(

@@ -1,4 +1,4 @@
-"""What is no small upload, such as streams and deletes, and virtual addressing: by aiobotocore, opened on first use.
+"""Uploads and downloads that are streamed, and look-ups: by aiobotocore, opened on first use.
 
 Knows of errors only what was answered, or that nothing was.
 """

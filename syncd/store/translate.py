@@ -8,6 +8,7 @@ exception's causes down to those of the standard library.
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -59,6 +60,21 @@ class Answer:
     message: str = ""  # the server's own words
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     from_lakefs: bool = True  # False: the body is not what lakeFS would send; a proxy or another server answered
+
+
+def answer_in_json(status: int, headers: Mapping[str, str], text: bytes | str) -> Answer:
+    """Return what lakeFS's own API answered; its errors are JSON."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    is_object = isinstance(body, dict)
+    return Answer(
+        status=status,
+        message=str(body.get("message", "")) if is_object else "",
+        headers={name.lower(): value for name, value in headers.items()},
+        from_lakefs=is_object,
+    )
 
 
 class BodyError(Exception):
