@@ -106,7 +106,7 @@ class Session:
         """Return once there are none of these any more.
 
         Raises:
-            TimeoutError: It took so long that one more was done.
+            TimeoutError: None was done for so long.
         """
         while outstanding:
             left = len(outstanding)
