@@ -151,11 +151,16 @@ async def test_one_pass_without_a_watcher(root: Path) -> None:
 
 
 class SlowInventory(MemoryInventory):
-    """Takes its time for each transaction."""
+    """Takes its time for each transaction, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._one_writes = asyncio.Lock()
 
     async def record(self, found: Sequence[Observation]) -> None:
-        await asyncio.sleep(0.15)
-        await super().record(found)
+        async with self._one_writes:
+            await asyncio.sleep(0.3)
+            await super().record(found)
 
 
 async def test_one_pass_takes_what_it_takes_and_waits_no_longer_than_asked_for_what_still_changes(root: Path) -> None:
@@ -164,8 +169,8 @@ async def test_one_pass_takes_what_it_takes_and_waits_no_longer_than_asked_for_w
         write_old(root / f"many/{number}.jpg", b"%d" % number)
     world = make(root, SlowInventory(), settle_seconds=0.02)
     begun_s = asyncio.get_running_loop().time()
-    assert await world.source.scan_once(now() + timedelta(seconds=0.4)) == []
-    assert asyncio.get_running_loop().time() - begun_s > 0.6, "else this shows nothing"
+    assert await world.source.scan_once(now() + timedelta(seconds=1.5)) == []  # five transactions long
+    assert asyncio.get_running_loop().time() - begun_s > 2.25, "else this shows nothing"
     assert world.inventory.contents() == world.on_disk()
 
     def keep_changing(stop: threading.Event) -> None:
