@@ -16,6 +16,7 @@ from syncd.config import Loaded, load
 from syncd.config.secrets import secrets_of
 from syncd.errors import SyncdError
 from syncd.service import logs
+from syncd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,14 +105,3 @@ def print_json(value: Any) -> None:
 def say(text: str) -> None:
     """Print a line for people on stdout; file names with control characters cannot play tricks."""
     results.print(printable(text), markup=False)
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters, and what is not valid text, shown as escapes."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else _escaped(character) for character in text
-    )
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.common import printable, say
+from syncd.cli.common import say
 from syncd.errors import UsageError
+from syncd.words import printable
 
 
 def init(  # noqa: PLR0913, PLR0917  # each is one flag

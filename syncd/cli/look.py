@@ -25,6 +25,7 @@ from syncd.journal.journal import open_readonly
 from syncd.service import control
 from syncd.status import State
 from syncd.status import status as picture_of
+from syncd.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,13 +95,13 @@ def plan(config: ConfigOption = None, timeout: TimeoutOption = DEFAULT_TIMEOUT_S
         return
     for change in planned["changes"]:
         mark = {"added": "+", "changed": "~", "deleted": "-"}[change["kind"]]
-        amount = "" if change["bytes"] is None else f"  {show.size(change['bytes'])}"
+        amount = "" if change["bytes"] is None else f"  {size(change['bytes'])}"
         say(f"{mark} {change['key']}{amount}")
     if planned["more"]:
         say(f"… and {planned['more']} more")
     say(
         f"{planned['added']} added, {planned['changed']} changed, {planned['deleted']} deleted,"
-        f" {show.size(planned['bytes'])} to upload"
+        f" {size(planned['bytes'])} to upload"
     )
     if planned["hold"]:
         say(f"held: {planned['hold']}")

@@ -17,11 +17,11 @@ from rich.progress import (
 )
 
 from syncd.cli.common import messages
-from syncd.cli.show import size
 from syncd.errors import JournalError
 from syncd.journal import pictures
 from syncd.journal.journal import open_readonly
 from syncd.service import control
+from syncd.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, WhichArgument, configured, print_json, say
 from syncd.cli.progress import PullProgress
 from syncd.snapshots.placing import Placing
+from syncd.words import size
 
 if TYPE_CHECKING:
     from syncd.client.reading import PullOptions
@@ -76,8 +76,8 @@ def _counts(done: Pulled) -> dict[str, Any]:
 
 
 def _say(told: dict[str, Any]) -> None:
-    fetched = f"{told['fetched_objects']:,} fetched, {show.size(told['fetched_bytes'])}"
-    holds = f"{told['objects']:,} files, {show.size(told['bytes'])}"
+    fetched = f"{told['fetched_objects']:,} fetched, {size(told['fetched_bytes'])}"
+    holds = f"{told['objects']:,} files, {size(told['bytes'])}"
     say(f"{told['folder']} is {told['tag'] or told['commit_id']}: {holds}; {fetched}")
     if told["kept"]:
         say(f"someone wrote to it meanwhile: what it held is in {told['kept']}")

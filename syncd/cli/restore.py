@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli import show
 from syncd.cli.common import (
     DEFAULT_TIMEOUT_S,
     ConfigOption,
@@ -21,6 +20,7 @@ from syncd.cli.common import (
     say,
 )
 from syncd.errors import EXIT_FAILED, UsageError
+from syncd.words import size
 
 if TYPE_CHECKING:
     from syncd.client.restoring import RestoreOptions
@@ -71,9 +71,7 @@ def restore(  # noqa: PLR0913, PLR0917 - one for each option
             overwrite=overwrite,
             delete=delete,
             timeout=timeout,
-            progress=lambda done: line.update(
-                f"{done.written + done.replaced:,} restored, {show.size(done.size_bytes)}"
-            ),
+            progress=lambda done: line.update(f"{done.written + done.replaced:,} restored, {size(done.size_bytes)}"),
         )
         told = asyncio.run(_restore(settings, reference, to, options))
     if json:
@@ -114,7 +112,7 @@ def _counts(done: Restored) -> dict[str, Any]:
 def _say(told: dict[str, Any]) -> None:
     name = told["tag"] or told["commit_id"]
     counts = f"{told['written']:,} put back, {told['replaced']:,} replaced, {told['removed']:,} removed"
-    say(f"{name} into {told['folder']}: {counts} ({show.size(told['bytes'])})")
+    say(f"{name} into {told['folder']}: {counts} ({size(told['bytes'])})")
     if told["before"]:
         say(f"as it was before: {told['before']}; as it is now: {told['after']}")
     for one in told["left"][:MOST_SHOWN]:

@@ -6,19 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from syncd.cli.common import say
+from syncd.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read it: "1.2 MB"."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004 - the step from unit to unit
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 def when(iso: str | None) -> str:

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.cli import show
-from syncd.cli.common import ConfigOption, configured, needs_daemon, printable, results
+from syncd.cli.common import ConfigOption, configured, needs_daemon, results
 from syncd.cli.tail import line_of
 from syncd.service import control
+from syncd.words import printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,12 +93,12 @@ def _numbers(picture: Mapping[str, Any], rates: Mapping[str, float]) -> Table:
     pending, snapshot = picture["pending"], picture["snapshot"]
     table.add_row(
         "waits",
-        f"{pending['upload']:,} to upload ({show.size(pending['upload_bytes'])}),"
+        f"{pending['upload']:,} to upload ({size(pending['upload_bytes'])}),"
         f" {pending['delete']:,} to delete, {pending['uncommitted']:,} in no snapshot yet",
     )
     table.add_row("oldest", _age(pending["since"]))
     table.add_row(
-        "rate", f"{rates['objects']:,.0f} objects/s, {show.size(rates['bytes'])}/s, {rates['requests']:,.0f} requests/s"
+        "rate", f"{rates['objects']:,.0f} objects/s, {size(rates['bytes'])}/s, {rates['requests']:,.0f} requests/s"
     )
     table.add_row("next look", show.when(picture["next_decision_at"]) if picture["next_decision_at"] else "at a change")
     table.add_row("newest", Text(printable(show.snapshot_line(snapshot))) if snapshot else "no snapshot yet")

@@ -23,6 +23,7 @@ from syncd.cli.common import (
 )
 from syncd.errors import EXIT_FAILED
 from syncd.snapshots.reference import LATEST, find
+from syncd.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,8 +136,8 @@ def _source_json(check: SourceCheck) -> dict[str, Any]:
 
 
 def _say(told: dict[str, Any]) -> None:
-    read = f"; {told['read_objects']:,} read, {show.size(told['read_bytes'])}" if told["read_objects"] else ""
-    say(f"{told['tag'] or told['commit_id']}: {told['objects']:,} objects, {show.size(told['bytes'])}{read}")
+    read = f"; {told['read_objects']:,} read, {size(told['read_bytes'])}" if told["read_objects"] else ""
+    say(f"{told['tag'] or told['commit_id']}: {told['objects']:,} objects, {size(told['bytes'])}{read}")
     for table in told["tables"]:
         _say_table(table)
     for one in told["faults"]:
@@ -165,7 +166,7 @@ def _say_table(table: Mapping[str, Any]) -> None:
 
 def _say_source(source: Mapping[str, Any]) -> None:
     for one in source["changes"]:
-        amount = "" if one["bytes"] is None else f"  {show.size(one['bytes'])}"
+        amount = "" if one["bytes"] is None else f"  {size(one['bytes'])}"
         say(f"{_MARKS[one['kind']]} {one['path']}{amount}")
     if source["more"]:
         say(f"  … and {source['more']:,} more")
