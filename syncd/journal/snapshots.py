@@ -213,6 +213,8 @@ def history(
     until: datetime | None = None,
     trigger: Trigger | None = None,
     kept: bool = False,
+    least_changes: int = 0,
+    before: str | None = None,
 ) -> Iterator[Snapshot]:
     """Yield finished snapshots, the newest first.
 
@@ -223,17 +225,28 @@ def history(
         until: Only those made at this time or earlier.
         trigger: Only those made for this reason.
         kept: Only those that retention has not removed.
+        least_changes: Only those with so many files added, changed and deleted.
+        before: Only those made before the one with this tag.
     """
     asked = {
         "created_at >= ?": since and to_seconds(since),
         "created_at <= ?": until and to_seconds(until),
         "trigger_name = ?": trigger,
+        "added + changed + deleted >= ?": least_changes or None,
+        "sequence < (SELECT max(sequence) FROM snapshot WHERE tag = ?)": before,
     }
     given = {term: value for term, value in asked.items() if value is not None}
     terms = [_HISTORY, *given, *(["removed_at IS NULL"] if kept else [])]
     query = " AND ".join(terms) + " ORDER BY sequence DESC LIMIT ?"
     for row in connection.execute(query, (*given.values(), limit)):
         yield _snapshot(row)
+
+
+def growth(connection: sqlite3.Connection) -> list[tuple[float, int, int]]:
+    """Return of each finished snapshot when it was made (Unix seconds), its images and its bytes; the oldest first."""
+    return connection.execute(
+        "SELECT created_at, images, size_bytes FROM snapshot WHERE step = 'tagged' ORDER BY sequence"
+    ).fetchall()
 
 
 def newest_metadata(connection: sqlite3.Connection) -> dict[str, str]:

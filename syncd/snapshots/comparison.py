@@ -11,21 +11,23 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import first_alone
-from syncd.model import TABLES
+from syncd.model import IMAGES, TABLES
 from syncd.snapshots.file_changes import FileChanges
 from syncd.snapshots.scratch import scratch_database
 from syncd.snapshots.table_comparison import Differing, Side, TableComparison, compare_table
 from syncd.snapshots.table_objects import table_of
 from syncd.store.base import ObjectInfo
 from syncd.store.pages import pages
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
-    from syncd.snapshots.file_changes import Amount, Change
+    from syncd.snapshots.file_changes import Amount, Change, Folder, Wanted
     from syncd.snapshots.reference import Pinned
     from syncd.snapshots.row_changes import RowChange
     from syncd.store.base import ObjectReader, VersionStore
@@ -41,12 +43,33 @@ class Comparison:
     left: Pinned
     right: Pinned
     stat: Mapping[str, Amount]  # of "added", "changed", "removed" and "renamed" paths, tables' objects among them
+    of_images: Mapping[str, Amount]  # the same without those
     tables: Sequence[TableComparison] = field(default=())  # those that differ, sorted by name
     _files: FileChanges
 
     def changes(self) -> Iterator[Change]:
         """Yield the paths that differ, sorted."""
         return self._files.all()
+
+    def one(self, path: str) -> Change | None:
+        """Return what changed at a path."""
+        return self._files.one(path)
+
+    def page(self, wanted: Wanted, *, after: str = "", limit: int) -> list[Change]:
+        """Return some of the paths that differ, sorted, from after a path on."""
+        return self._files.page(wanted, after=after, limit=limit)
+
+    def count(self, wanted: Wanted) -> int:
+        """Return how many of them differ."""
+        return self._files.count(wanted)
+
+    def say(self, values: Iterable[tuple[str, str]]) -> None:
+        """Take in one value of each path, by which changes can be asked for; instead of those taken in before."""
+        self._files.say(values)
+
+    def folders(self, wanted: Wanted, limit: int) -> list[Folder]:
+        """Return what differs in a folder, by the folders in it; the most first."""
+        return self._files.folders(wanted, limit)
 
     def rows(self, table: TableComparison) -> Iterator[RowChange]:
         """Yield the rows of a table that differ, in the order of their keys; none of one that came or went."""
@@ -81,14 +104,15 @@ async def compare(
     with scratch_database() as scratch:
         sides, files = (Side(left, left_objects), Side(right, right_objects)), FileChanges(scratch)
         async for page in pages(versions.diff(left.commit.id, right.commit.id, prefix), _PAGE):
-            await asyncio.to_thread(files.add, page, prefix)
+            await in_thread_to_its_end(partial(files.add, page, prefix))
         await _look_up(files, sides, prefix)
-        await asyncio.to_thread(files.find_renames)
+        await in_thread_to_its_end(files.find_renames)
         compared = []
         if tables:
             for name, differing in (await _tables(files, versions, sides, prefix)).items():
                 compared.append(await compare_table(name, sides, differing, scratch))
-        yield Comparison(left=left, right=right, stat=files.stat(), tables=compared, _files=files)
+        stat, of_images = await in_thread_to_its_end(lambda: (files.stat(), files.stat(IMAGES)))
+        yield Comparison(left=left, right=right, stat=stat, of_images=of_images, tables=compared, _files=files)
 
 
 async def _look_up(files: FileChanges, sides: tuple[Side, Side], prefix: str) -> None:

@@ -5,12 +5,13 @@ Blocks, briefly. Memory does not grow with the changes: they lie in a database w
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from syncd.store.base import Difference
 
@@ -22,6 +23,7 @@ CREATE TABLE change (
     path TEXT PRIMARY KEY, kind TEXT NOT NULL, size_bytes INTEGER NOT NULL, sha256 BLOB, old_path TEXT
 ) WITHOUT ROWID;
 CREATE TABLE pair (new_path TEXT PRIMARY KEY, old_path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE said (value TEXT, path TEXT, PRIMARY KEY (value, path)) WITHOUT ROWID;
 CREATE VIEW movable AS
 SELECT * FROM change WHERE kind IN ('added', 'removed') AND NOT (path >= 'tables/' AND path < 'tables0');
 """
@@ -42,6 +44,22 @@ _BELOW = """
 SELECT path, kind, size_bytes, sha256 FROM change
 WHERE path >= :prefix AND substr(path, 1, length(:prefix)) = :prefix ORDER BY path
 """
+# Each term costs something for every change, so that those alone are there which say something.
+_TERMS = {
+    "below": "path >= :below AND path < :below || x'ff'",  # no character begins with that byte
+    "kinds": "instr(:kinds, ',' || kind || ',')",
+    "like": "path LIKE :like ESCAPE '!'",
+    "value": "path IN (SELECT path FROM said WHERE value = :value)",
+}
+_PAGE = "SELECT path, kind, size_bytes, old_path FROM change WHERE path > :after AND {} ORDER BY path LIMIT :limit"
+_COUNT = "SELECT count(*) FROM change WHERE {}"
+_STAT = "SELECT kind, count(*), sum(size_bytes) FROM change WHERE {} GROUP BY kind"
+_FOLDERS = """
+SELECT substr(path, 1, length(:below) + coalesce(nullif(instr(substr(path, length(:below) + 1), '/'), 0), length(path)))
+       AS folder, kind, count(*)
+FROM change WHERE {} GROUP BY folder, kind
+"""
+_MOST_KEPT = 16  # lists of folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,36 @@ class Amount(NamedTuple):
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the changes."""
+
+    kinds: tuple[Kind, ...] = ()  # (): all
+    below: str = ""  # a folder, "images/cats/"
+    contains: str = ""  # somewhere in the path
+    value: str | None = None  # of those that were said of images by `FileChanges.say`; None: any
+
+    def put_into(self, query: str) -> tuple[str, dict[str, str]]:
+        """Return a query with the terms that choose these, and the values of the terms."""
+        contains = re.sub("[!%_]", r"!\g<0>", self.contains)
+        given = {"below": self.below}
+        if self.kinds:
+            given["kinds"] = f",{','.join(self.kinds)},"
+        if contains:
+            given["like"] = f"%{contains}%"
+        if self.value is not None:
+            given["value"] = self.value
+        return query.format(" AND ".join(_TERMS[name] for name in given)), given
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What changed below a folder, or is one file."""
+
+    path: str  # "images/cats/"; of a file without the slash
+    counts: dict[Kind, int]  # of its changes, by kind; none is 0
+
+
 class FileChanges:
     """The paths that differ, as they are found.
 
@@ -69,11 +117,12 @@ class FileChanges:
     """
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
-        self._scratch = scratch
+        self._scratch, self._folders = scratch, dict[tuple[Wanted, int], list[Folder]]()
         scratch.executescript(_SCHEMA)
 
     def add(self, page: Sequence[Difference], prefix: str) -> None:
         """Take in differences of keys that begin with the prefix."""
+        self._folders.clear()
         self._scratch.executemany(
             "INSERT OR REPLACE INTO change VALUES (?, ?, ?, ?, NULL)",
             ((one.key.removeprefix(prefix), one.kind, one.size_bytes or 0, one.sha256) for one in page),
@@ -89,6 +138,7 @@ class FileChanges:
 
     def find_renames(self) -> None:
         """Make one renamed path of a removed and an added one with equal bytes; of several, in their order."""
+        self._folders.clear()
         self._scratch.execute(_PAIR)
         self._scratch.execute("DELETE FROM change WHERE path IN (SELECT old_path FROM pair)")
         self._scratch.execute(
@@ -101,12 +151,54 @@ class FileChanges:
         for row in self._scratch.execute("SELECT path, kind, size_bytes, old_path FROM change ORDER BY path"):
             yield Change(*row)
 
+    def one(self, path: str) -> Change | None:
+        """Return what changed at a path."""
+        row = self._scratch.execute(
+            "SELECT path, kind, size_bytes, old_path FROM change WHERE path = ?", (path,)
+        ).fetchone()
+        return None if row is None else Change(*row)
+
+    def page(self, wanted: Wanted, *, after: str = "", limit: int) -> list[Change]:
+        """Return some of what differs, sorted by path, from after a path on."""
+        query, values = wanted.put_into(_PAGE)
+        place = {"after": max(after, wanted.below), "limit": limit}  # all below a folder sorts after it
+        return [Change(*row) for row in self._scratch.execute(query, {**values, **place})]
+
+    def say(self, values: Iterable[tuple[str, str]]) -> None:
+        """Take in one value of each path, by which changes can be asked for; instead of those taken in before."""
+        self._scratch.execute("DELETE FROM said")
+        self._folders.clear()
+        self._scratch.executemany(
+            "INSERT OR IGNORE INTO said SELECT ?2, ?1 WHERE EXISTS (SELECT 1 FROM change WHERE path = ?1)", values
+        )
+
+    def count(self, wanted: Wanted) -> int:
+        """Return how many of them differ."""
+        return int(self._scratch.execute(*wanted.put_into(_COUNT)).fetchone()[0])
+
+    def folders(self, wanted: Wanted, limit: int) -> list[Folder]:
+        """Return what differs directly in a folder or below one of its folders, the most first.
+
+        Kept for as long as no changes are taken in, as it costs the most, and is asked for with every page.
+        """
+        kept = self._folders.get((wanted, limit))
+        if kept is not None:
+            return kept
+        found: dict[str, dict[Kind, int]] = {}
+        for path, kind, count in self._scratch.execute(*wanted.put_into(_FOLDERS)):
+            found.setdefault(path, {})[kind] = count
+        sorted_by_count = sorted(found.items(), key=lambda one: (-sum(one[1].values()), one[0]))
+        while len(self._folders) >= _MOST_KEPT:
+            del self._folders[next(iter(self._folders))]
+        self._folders[wanted, limit] = [Folder(path, counts) for path, counts in sorted_by_count[:limit]]
+        return self._folders[wanted, limit]
+
     def below(self, prefix: str) -> Iterator[tuple[str, Kind, int, bytes | None]]:
         """Yield path, kind, size and digest of what differs below a path, sorted."""
         return self._scratch.execute(_BELOW, {"prefix": prefix})
 
-    def stat(self) -> dict[str, Amount]:
-        """Return how much there is of each kind."""
-        found = self._scratch.execute("SELECT kind, count(*), sum(size_bytes) FROM change GROUP BY kind").fetchall()
+    def stat(self, below: str = "") -> dict[str, Amount]:
+        """Return how much there is of each kind, below a folder."""
+        found = self._scratch.execute(*Wanted(below=below).put_into(_STAT)).fetchall()
         amounts = {kind: Amount(0, 0) for kind in ("added", "changed", "removed", "renamed")}
         return amounts | {kind: Amount(files, size_bytes) for kind, files, size_bytes in found}

@@ -5,15 +5,16 @@ Memory does not grow with either: images and what rows name lie in a database wi
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from syncd.errors import PermanentStoreError
 from syncd.snapshots.arrow import MissingExtraError
 from syncd.snapshots.tables import BrokenTableError, informed, read_part, text_rows
 from syncd.sources.tables.roles import roles_in_commit
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +28,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS image (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS named (image TEXT, row_key TEXT);
 """
+_NAME = "INSERT INTO named VALUES (?, ?)"
 _MISSING = "FROM named WHERE image IS NULL OR image NOT IN (SELECT key FROM image)"
 _ORPHANED = "FROM image WHERE key NOT IN (SELECT image FROM named WHERE image IS NOT NULL)"
 _WORDS = {"missing": "rows without image", "orphaned": "images without row"}
@@ -82,7 +84,7 @@ class Fit:
             async with aclosing(_named(stored, objects, info.key, info.images)) as batches:
                 async for batch in batches:
                     rows += len(batch)
-                    await asyncio.to_thread(self._scratch.executemany, "INSERT INTO named VALUES (?, ?)", batch)
+                    await in_thread_to_its_end(partial(self._scratch.executemany, _NAME, batch))
         except MissingExtraError as error:
             return TableFit(name=name, unknown=f"{error.fact}; {error.next_step}")
         except (BrokenTableError, PermanentStoreError) as error:
@@ -90,7 +92,7 @@ class Fit:
         faults = [] if info.rows in {None, rows} else [f"its commit says {info.rows:,} rows; found are {rows:,}"]
         if info.images is None:
             return TableFit(name=name, rows=rows, unknown="its rows name no images", faults=tuple(faults))
-        return await asyncio.to_thread(self._compared, name, rows, faults, said)
+        return await in_thread_to_its_end(partial(self._compared, name, rows, faults, said))
 
     def _compared(self, name: str, rows: int, faults: list[str], said: Mapping[str, str]) -> TableFit:
         found = {"missing": self._count(_MISSING), "orphaned": self._count(_ORPHANED)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from syncd.snapshots.table_objects import TableInfo, image_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -32,6 +32,12 @@ class ImageRows:
                 if path is not None:
                     self._positions.setdefault(path, position)
                 position += 1
+
+    def values(self, column: str) -> Iterator[tuple[str, Any]]:
+        """Yield each image that is named, and what a column says in the first row that names it."""
+        values = self._table.column(column).to_pylist()
+        for path, position in self._positions.items():
+            yield path, values[position]
 
     def row(self, path: str) -> Mapping[str, Any] | None:
         """Return the first row that names an image, by column; None if none does.

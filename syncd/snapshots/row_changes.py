@@ -108,6 +108,12 @@ class RowChanges:
         for old_bytes, new_bytes in self._scratch.execute(query, (self._table,)):
             yield self._change(old_bytes and _row(old_bytes), new_bytes and _row(new_bytes))
 
+    def page(self, after: bytes, limit: int) -> list[tuple[bytes, RowChange]]:
+        """Return some of them, each with its place in the order; from after a place on (b"": from the first)."""
+        query = "SELECT key, old, new FROM row_change WHERE table_name = ? AND key > ? ORDER BY key LIMIT ?"
+        found = self._scratch.execute(query, (self._table, after or -1, limit)).fetchall()
+        return [(key, self._change(old and _row(old), new and _row(new))) for key, old, new in found]
+
     def _change(self, old: Row | None, new: Row | None) -> RowChange:
         key = (old or new or ())[self._key_position]
         if old is None or new is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import SyncdError
@@ -20,6 +21,7 @@ from syncd.snapshots.tables import BrokenTableError, read_part, text_rows
 from syncd.sources.tables.roles import roles_in_commit, roles_in_schema
 from syncd.sources.tables.schema import columns_in
 from syncd.sources.tables.schema import compare as compare_schemas
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,7 +93,7 @@ async def compare_table(
         return TableComparison(name=name, kind="removed", counts=None if rows is None else Counts(0, 0, rows))
     try:
         found = await _compare_rows(name, sides, differing, scratch)
-        counts = Counts(0, 0, 0) if found is None else await asyncio.to_thread(found.finish)
+        counts = Counts(0, 0, 0) if found is None else await in_thread_to_its_end(found.finish)
         return TableComparison(name=name, kind="changed", counts=counts, found=found)
     except (_NotComparableError, DuplicateKeyError, BrokenTableError, MissingExtraError) as error:
         return TableComparison(name=name, kind="changed", why=_why(error))
@@ -139,7 +141,7 @@ async def _compare_texts(
             old, new = await asyncio.gather(anext(old_batches, []), anext(new_batches, []))
             if not old and not new:
                 return found
-            await asyncio.to_thread(compare, old, new)
+            await in_thread_to_its_end(partial(compare, old, new))
 
 
 def _key_of_text(name: str, sides: tuple[Side, Side]) -> str:
@@ -170,7 +172,7 @@ async def _compare_parts(
         tables = await asyncio.gather(_part(old.parts.get(part), sides[0]), _part(new.parts.get(part), sides[1]))
         if found is None:
             found = _row_changes(scratch, name, key, tables)
-        await asyncio.to_thread(found.feed, *(_rows(table, found.columns) for table in tables))
+        await in_thread_to_its_end(partial(found.feed, *(_rows(table, found.columns) for table in tables)))
     return found
 
 
