@@ -1,0 +1,1 @@
+"""Small pictures of images that come from strangers."""
