@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes sure that the tests find a real PostgreSQL, a real MariaDB, strace to make system calls fail, and what boots a
-# systemd of their own. Installs them where apt-get and root are at hand, without starting anything: each test session
-# runs private servers of its own. Elsewhere it says how, and succeeds.
+# Makes sure that the tests find a real PostgreSQL, a real MariaDB, a browser, strace to make system calls fail, and
+# what boots a systemd of their own. Installs them where apt-get and root are at hand, without starting anything: each
+# test session runs private servers of its own. Elsewhere it says how, and succeeds.
 set -eu
 
-install='apt-get install -y --no-install-recommends postgresql mariadb-server strace systemd-container debootstrap prometheus buildah'
+install='apt-get install -y --no-install-recommends postgresql mariadb-server strace systemd-container debootstrap prometheus buildah chromium'
 policy=/usr/sbin/policy-rc.d
 
 say() { printf 'test tools: %s\n' "$*" >&2; }
@@ -23,7 +23,7 @@ have_mariadb() {
 missing=
 have_postgres || missing="$missing PostgreSQL"
 have_mariadb || missing="$missing MariaDB"
-for tool in strace systemd-nspawn debootstrap promtool buildah; do
+for tool in strace systemd-nspawn debootstrap promtool buildah chromium; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 [ -n "$missing" ] || exit 0

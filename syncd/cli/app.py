@@ -11,7 +11,7 @@ from syncd import __version__
 from syncd.cli import config_commands, lakefs_commands, retention_commands, table_commands
 from syncd.cli.approve import approve
 from syncd.cli.bundle import bundle
-from syncd.cli.common import messages, printable
+from syncd.cli.common import messages
 from syncd.cli.demo import demo
 from syncd.cli.diff import diff
 from syncd.cli.doctor import doctor
@@ -27,7 +27,9 @@ from syncd.cli.tail import tail
 from syncd.cli.take import snapshot, sync
 from syncd.cli.top import top
 from syncd.cli.verify import verify
+from syncd.cli.web import web
 from syncd.errors import EXIT_FAILED, SyncdError
+from syncd.words import printable
 
 app = typer.Typer(
     name="syncd",
@@ -42,6 +44,7 @@ app.command()(snapshot)
 app.command()(plan)
 app.command()(status)
 app.command()(top)
+app.command()(web)
 app.command()(tail)
 app.command()(health)
 app.command()(doctor)

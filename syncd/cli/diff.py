@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import asynccontextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
 from syncd.snapshots.reference import find
+from syncd.words import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from syncd.config import Settings
     from syncd.snapshots.comparison import Comparison
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from syncd.snapshots.reference import Pinned
     from syncd.snapshots.row_changes import RowChange
     from syncd.snapshots.table_comparison import TableComparison
+    from syncd.store.base import ObjectReader, VersionStore
 
 MARKS = {"added": "+", "changed": "~", "removed": "-", "deleted": "-", "conflict": "!"}
 _LONGEST_VALUE = 60  # characters
@@ -33,14 +36,38 @@ def diff(
     right: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.")],
     rows: Annotated[bool, typer.Option("--rows", help="Also the rows of tables that differ.")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="Only how much there is of each kind.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write it with pictures, as one page, instead.")
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None, typer.Option("--contact-sheet", metavar="FILE", help="Write its images as one PNG, instead.")
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what changed from A to B: + added, ~ changed, - deleted, R renamed; and the rows of each table, by key."""
-    asyncio.run(_diff(configured(config, reads_only=True).settings, left, right, rows=rows, stat=stat, json=json))
+    settings = configured(config, reads_only=True).settings
+    if html is not None or contact_sheet is not None:
+        from syncd.cli.pictured import write_files
+
+        asyncio.run(write_files(settings, left, right, html=html, sheet=contact_sheet))
+        return
+    asyncio.run(_diff(settings, left, right, rows=rows, stat=stat, json=json))
 
 
 async def _diff(settings: Settings, left: str, right: str, *, rows: bool, stat: bool, json: bool) -> None:
+    async with compared(settings, left, right) as (told, _, _):
+        if json:
+            print_json(as_json(told, rows=rows, stat=stat))
+        else:
+            _say(told, rows=rows, stat=stat)
+
+
+@asynccontextmanager
+async def compared(
+    settings: Settings, left: str, right: str
+) -> AsyncIterator[tuple[Comparison, tuple[ObjectReader, ObjectReader], VersionStore]]:
+    """Lend the comparison of what two references mean, the objects of both, and the repository."""
     from syncd.service.lakefs import open_reader
     from syncd.snapshots.comparison import compare
 
@@ -57,10 +84,7 @@ async def _diff(settings: Settings, left: str, right: str, *, rows: bool, stat: 
                 prefix=settings.lakefs.prefix,
             ) as told,
         ):
-            if json:
-                print_json(as_json(told, rows=rows, stat=stat))
-            else:
-                _say(told, rows=rows, stat=stat)
+            yield told, (left_objects, right_objects), reader.versions
 
 
 def as_json(told: Comparison, *, rows: bool = False, stat: bool = False) -> dict[str, Any]:
@@ -130,7 +154,7 @@ def _say(told: Comparison, *, rows: bool, stat: bool) -> None:
     else:
         for one in told.changes():
             what = f"R {one.old_path} -> {one.path}" if one.kind == "renamed" else f"{MARKS[one.kind]} {one.path}"
-            say(f"{what}  {show.size(one.size_bytes)}")
+            say(f"{what}  {size(one.size_bytes)}")
     for table in told.tables:
         say(_table_line(table))
         for row in told.rows(table) if rows and not stat else ():
@@ -141,7 +165,7 @@ def _amounts(stat: Mapping[str, Any]) -> Iterator[str]:
     for kind, amount in stat.items():
         if amount.files:
             said = "deleted" if kind == "removed" else kind
-            yield f"{amount.files:,} {said} ({show.size(amount.size_bytes)})"
+            yield f"{amount.files:,} {said} ({size(amount.size_bytes)})"
 
 
 def _table_line(table: TableComparison) -> str:

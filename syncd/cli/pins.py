@@ -14,27 +14,17 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, WhichArgument, configured, print_json, say
-from syncd.errors import EXIT_FAILED, JournalError, SyncdError, UsageError
+from syncd.errors import EXIT_FAILED, JournalError, SyncdError
 from syncd.journal import snapshots
 from syncd.journal.journal import open_readonly
-from syncd.snapshots.reference import UnknownSnapshotError, find
-from syncd.store.pins import Keeper, Note
+from syncd.snapshots.reference import find
+from syncd.store.pins import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from syncd.config import Settings
     from syncd.model import Snapshot
     from syncd.retention.checking import Fault, History
-    from syncd.service.lakefs import Reader
-    from syncd.snapshots.reference import Pinned
     from syncd.store.pins import PinStore
-
-LONGEST_REASON = 1000  # characters
-
-
-class TagMovedError(SyncdError):
-    """A tag does not point where syncd put it."""
 
 
 class NotPinnedError(SyncdError):
@@ -48,11 +38,7 @@ def pin(
     json: JsonOption = False,
 ) -> None:
     """Keep a snapshot, whatever the keep rules say, until it is unpinned. Again: with another reason."""
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise UsageError(
-            f"the reason has {len(reason.strip()):,} characters", next_step=f"write 1 to {LONGEST_REASON:,} of them"
-        )
-    told = asyncio.run(_pin(configured(config, reads_only=True).settings, reference, reason.strip()))
+    told = asyncio.run(_pin(configured(config, reads_only=True).settings, reference, reason))
     if json:
         print_json(told)
     else:
@@ -61,13 +47,13 @@ def pin(
 
 async def _pin(settings: Settings, reference: str, reason: str) -> dict[str, Any]:
     from syncd.service.lakefs import open_reader
+    from syncd.service.pinning import pin
+
+    async def known(tag: str) -> Snapshot | None:
+        return await asyncio.to_thread(_known, settings, tag)
 
     async with open_reader(settings) as reader:
-        found = await _find(reader, settings, reference)
-        note = Note(reason=reason, who=_who(), at=datetime.now(UTC).isoformat(timespec="seconds"), tag=found.tag or "")
-        await reader.pins.pin(Keeper.PERSON, found.commit.id)
-        await reader.pins.write_note(found.commit.id, note)
-    return _pinned_json(found.commit.id, note)
+        return await pin(reader, reference, reason=reason, who=_who(), known=known)
 
 
 def unpin(reference: WhichArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -88,34 +74,6 @@ async def _unpin(settings: Settings, reference: str) -> dict[str, Any]:
         if not await reader.pins.unpin(Keeper.PERSON, found.commit.id):
             raise NotPinnedError(f"nobody has pinned {name}", next_step="syncd pins lists what is pinned")
     return {"tag": found.tag, "commit_id": found.commit.id}
-
-
-async def _find(reader: Reader, settings: Settings, reference: str) -> Pinned:
-    """Return what a reference means; where this host's journal knows its tag, it must be where syncd put it.
-
-    Raises:
-        TagMovedError: It is not.
-        UnknownSnapshotError: Nothing is called so.
-    """
-    known = await asyncio.to_thread(_known, settings, reference)
-    try:
-        found = await find(reader.versions, reference, publish=settings.lakefs.publish_branch)
-    except UnknownSnapshotError as error:
-        if known is None:
-            raise
-        raise TagMovedError(
-            f"the tag {reference} is gone; syncd had put it on commit {known.commit_id[:12]}",
-            cause="retention removed the snapshot" if known.removed_at else "someone deleted it",
-            next_step=f"syncd pin {known.commit_id[:12]} pins what it was, as far as lakeFS still has it",
-        ) from error
-    if known is not None and known.commit_id != found.commit.id:
-        raise TagMovedError(
-            f"the tag {reference} points at commit {found.commit.id[:12]}, and syncd put it on {known.commit_id[:12]}",
-            cause="someone deleted the tag and made it anew elsewhere",
-            next_step=f"syncd pin {known.commit_id[:12]} pins what the snapshot was, syncd pin {found.commit.id[:12]}"
-            " what the tag means now",
-        )
-    return found
 
 
 def _known(settings: Settings, tag: str) -> Snapshot | None:
@@ -156,6 +114,7 @@ def pins(context: typer.Context, config: ConfigOption = None, json: JsonOption =
 async def _pins(settings: Settings) -> dict[str, Any]:
     from syncd.retention.claims import claims, notes
     from syncd.service.lakefs import open_reader
+    from syncd.service.pinning import pinned_json
 
     async with open_reader(settings) as reader:
         found = await claims(reader.pins, datetime.now(UTC))
@@ -163,23 +122,12 @@ async def _pins(settings: Settings) -> dict[str, Any]:
         kept = [pin.commit_id async for pin in reader.pins.pins(Keeper.RETENTION)]
         tags = {commit_id: tag async for tag, commit_id in reader.versions.tags()}
     return {
-        "pinned": [_pinned_json(commit_id, note, tags) for commit_id, note in told.items()],
+        "pinned": [pinned_json(commit_id, note, tags) for commit_id, note in told.items()],
         "in_use": [
             {"tag": tags.get(use.commit_id), "commit_id": use.commit_id, "until": use.until.isoformat()}
             for use in found.uses
         ],
         "kept": [{"tag": tags.get(commit_id), "commit_id": commit_id} for commit_id in kept],
-    }
-
-
-def _pinned_json(commit_id: str, note: Note | None, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
-    tag = note.tag if note and note.tag else (tags or {}).get(commit_id)
-    return {
-        "tag": tag,
-        "commit_id": commit_id,
-        "reason": note.reason if note else "",
-        "who": note.who if note else "",
-        "at": note.at if note else None,
     }
 
 

@@ -56,6 +56,7 @@ class LakeFS:
     versions: VersionStore
     claims: LeaseStore  # on the staging branch
     pins: PinStore
+    reader: Reader  # with calls of its own: those who look hold nothing up
     embedded: EmbeddedLakeFS | None
 
     async def keep_alive(self) -> None:
@@ -106,6 +107,7 @@ async def open_lakefs(
             versions=versions,
             claims=LakeFSLease(versions.sdk, place.repository, place.staging_branch),
             pins=LakeFSPins(versions.sdk, place.repository, place.staging_branch),
+            reader=_reader(settings, access, await stack.enter_async_context(open_versions(settings, access))),
             embedded=server,
         )
 
@@ -154,8 +156,12 @@ async def open_reader(settings: Settings) -> AsyncIterator[Reader]:
         if access is None and settings.lakefs.embedded:
             access = _access(settings, await stack.enter_async_context(await _embedded(settings)))
         access = access or _access(settings, None)
-        versions, place = await stack.enter_async_context(open_versions(settings, access)), settings.lakefs
-        yield Reader(versions, LakeFSPins(versions.sdk, place.repository, place.staging_branch), settings, access)
+        yield _reader(settings, access, await stack.enter_async_context(open_versions(settings, access)))
+
+
+def _reader(settings: Settings, access: Access, versions: LakeFSAPI) -> Reader:
+    place = settings.lakefs
+    return Reader(versions, LakeFSPins(versions.sdk, place.repository, place.staging_branch), settings, access)
 
 
 def access_now(settings: Settings) -> Access | None:

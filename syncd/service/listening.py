@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from syncd.window import Serve, Window
 
 RETRY_S = 30.0
+SOCKET = "page.sock"  # in the state directory, for who owns it
 
 log = structlog.get_logger(__name__)
 
@@ -73,4 +74,9 @@ def listen_of(settings: Settings) -> Listen | None:
         return None
     host, _, port = asked.listen.rpartition(":")
     token = asked.listen_token.get_secret_value() if asked.listen_token else ""
-    return Listen(host=host.removeprefix("[").removesuffix("]"), port=int(port), token=token)
+    return Listen(
+        host=host.removeprefix("[").removesuffix("]"),
+        port=int(port),
+        token=token,
+        socket=asked.state_dir / SOCKET,
+    )

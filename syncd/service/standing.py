@@ -9,7 +9,9 @@ import structlog
 
 from syncd.errors import JournalError
 from syncd.service import health
+from syncd.service.acting import Acting
 from syncd.service.report import daemon_picture
+from syncd.service.shelf import PICTURES, shelf_of
 from syncd.status import State, headline, iso, status
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class Standing:
 
     def __init__(self, engine: Engine, daemon: Daemon, reloading: Reloading, listening: Listening) -> None:
         self._engine, self._daemon = engine, daemon
+        pictures = reloading.settings.service.state_dir / PICTURES
+        self.shelf = shelf_of(engine.lakefs.reader, engine.journal.read, pictures)
+        self.actions = Acting(engine, daemon)
         self.reloading, self.listening = reloading, listening
         self._state, self._since = "", engine.clock()
         self._in_step_at: datetime | None = None

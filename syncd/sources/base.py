@@ -199,6 +199,14 @@ class Limited(Protocol):
 
 
 @runtime_checkable
+class Relistable(Protocol):
+    """A source that is listed from time to time."""
+
+    def request_rescan(self) -> None:
+        """List everything soon."""
+
+
+@runtime_checkable
 class Rereadable(Protocol):
     """A source that publishes only what fits what another one shows."""
 

@@ -4,60 +4,123 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import secrets
+import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aiohttp.typedefs import Middleware
-
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN = frozenset({"/livez", "/readyz"})  # for probes, which have no token; without details
+BEFORE_LOGIN = ("/login", "/static/")  # what the form for the token needs
 TOKEN_MISSING = "this needs the token: send it as 'Authorization: Bearer …'\n"  # noqa: S105 - says what is missing
 UNKNOWN_HOST = "this Host is not served here: ask by an IP address or localhost, or send the token\n"
+FOREIGN_ORIGIN = "this was sent by a page of another host\n"
 
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with none at all a form of ours would say that its origin is null
     "X-Content-Type-Options": "nosniff",
 }
 
+SESSION_S = 12 * 3600.0
+MOST_SESSIONS = 100
+_READING = frozenset({"GET", "HEAD"})
+
 TRUSTED: web.RequestKey[bool] = web.RequestKey("trusted", bool)  # may see everything
+MAY_ACT: web.RequestKey[bool] = web.RequestKey("may_act", bool)  # may have something done
+SESSIONS: web.AppKey[Sessions] = web.AppKey("sessions")
 
 
-def guard(token: str) -> Middleware:
-    """Return a middleware that lets in who may come in.
+class Sessions:
+    """Browsers that have shown the token.
 
     Args:
-        token: What must be shown; "": whoever reaches this address may look, as it can only be from this machine.
+        token: What must be shown; "": nothing.
     """
 
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        shows_token = bool(token) and _shows(request, token)
-        request[TRUSTED] = shows_token or not token
-        if not shows_token and not _is_own_name(request.headers.get("Host", "")):
-            raise web.HTTPMisdirectedRequest(text=UNKNOWN_HOST)
-        if not request[TRUSTED] and request.path not in OPEN:
-            raise web.HTTPUnauthorized(text=TOKEN_MISSING, headers={"WWW-Authenticate": "Bearer"})
-        return await handler(request)
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self._until_s: dict[str, float] = {}
 
-    return check
+    def cookie(self, request: web.Request) -> str:
+        """Return the cookie's name: cookies are of a host, whatever the port."""
+        port = urlsplit(f"//{request.host}").port
+        return f"syncd-{port or 80}"
+
+    def begin(self, given: str) -> str | None:
+        """Return a session's id for whoever shows the token; None for others."""
+        if not self.token or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            return None
+        now_s = time.monotonic()
+        self._until_s = {known: until_s for known, until_s in self._until_s.items() if until_s > now_s}
+        while len(self._until_s) >= MOST_SESSIONS:
+            del self._until_s[next(iter(self._until_s))]
+        session = secrets.token_urlsafe(32)
+        self._until_s[session] = now_s + SESSION_S
+        return session
+
+    def knows(self, request: web.Request) -> bool:
+        """Return whether a request is of a session, or shows the token itself."""
+        if not self.token:
+            return False
+        return self._until_s.get(request.cookies.get(self.cookie(request), ""), 0.0) > time.monotonic() or self._shows(
+            request
+        )
+
+    def end(self, request: web.Request) -> None:
+        """Forget a request's session."""
+        self._until_s.pop(request.cookies.get(self.cookie(request), ""), None)
+
+    def _shows(self, request: web.Request) -> bool:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let in who may come in."""
+    sessions = request.app[SESSIONS]
+    knows, over_socket = sessions.knows(request), _is_over_unix_socket(request)
+    request[TRUSTED] = knows or over_socket or not sessions.token
+    request[MAY_ACT] = knows or over_socket
+    if not knows and not _is_own_name(request.headers.get("Host", "")):
+        raise web.HTTPMisdirectedRequest(text=UNKNOWN_HOST)
+    if request.method not in _READING and not _is_same_origin(request):
+        raise web.HTTPForbidden(text=FOREIGN_ORIGIN)
+    if not request[TRUSTED] and request.path not in OPEN and not request.path.startswith(BEFORE_LOGIN):
+        if "text/html" in request.headers.get("Accept", "") and request.method in _READING:
+            raise web.HTTPSeeOther("/login")
+        raise web.HTTPUnauthorized(text=TOKEN_MISSING, headers={"WWW-Authenticate": "Bearer"})
+    return await handler(request)
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Say on every answer that it is not to be kept, framed or guessed at; an ``on_response_prepare`` signal."""
-    response.headers.update(HEADERS)
+    """Say on every answer what it may do, and that it is not to be kept; an ``on_response_prepare`` signal."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers.pop("Server", None)
 
 
-def _shows(request: web.Request, token: str) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+def _is_over_unix_socket(request: web.Request) -> bool:
+    """Return whether it came through the socket in the state directory, which only syncd's own user can open."""
+    transport = request.transport
+    return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+
+
+def _is_same_origin(request: web.Request) -> bool:
+    """Return whether a page of ours has sent it, or no page at all."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
 
 
 def _is_own_name(host: str) -> bool:

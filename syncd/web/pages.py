@@ -1,85 +1,59 @@
-"""What is answered at which path."""
+"""The pages for people, and what becomes of an error on one."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from syncd.errors import JournalError
-from syncd.web import access, exposition
+from syncd.errors import JournalError, NotFoundStoreError, StoreError, SyncdError, UsageError
+from syncd.snapshots.reference import UnknownSnapshotError
+from syncd.thumbnails.thumbnails import Thumbnails
+from syncd.web import actions, changes, history, now, pictures, rows, static
+from syncd.web.comparisons import Comparisons
+from syncd.web.keys import COMPARISONS, LIVE, READERS, THUMBNAILS, WINDOW
+from syncd.web.live import Live
+from syncd.web.readers import Readers
+from syncd.web.render import failure
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from syncd.web.access import Handler
-    from syncd.window import Window
 
-ANSWER_S = 10.0  # the most an answer may take
-WINDOW: web.AppKey[Window] = web.AppKey("window")
+_STATUS: list[tuple[type[SyncdError], int]] = [
+    (UnknownSnapshotError, 404),
+    (NotFoundStoreError, 404),
+    (UsageError, 400),
+    (StoreError, 503),
+    (JournalError, 503),
+    (SyncdError, 409),
+]
 
 
-def application(window: Window, *, token: str) -> web.Application:
-    """Return everything that is served, not yet listening.
+def add_to(app: web.Application) -> None:
+    """Have the pages served, too."""
+    app.middlewares.append(_in_words)
+    app.cleanup_ctx.append(_open)
+    for part in (static, now, history, changes, rows, pictures, actions):
+        app.add_routes(part.routes())
 
-    Args:
-        window: The dataset.
-        token: What a caller must show; "": nothing.
-    """
-    app = web.Application(middlewares=[_in_words, access.guard(token)], client_max_size=1 << 16)
-    app[WINDOW] = window
-    app.on_response_prepare.append(access.add_headers)
-    app.add_routes(
-        [
-            web.get("/", _index),
-            web.get("/livez", _livez),
-            web.get("/readyz", _readyz),
-            web.get("/metrics", _metrics),
-        ]
-    )
-    return app
+
+async def _open(app: web.Application) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        shelf = app[WINDOW].shelf
+        app[LIVE] = await stack.enter_async_context(Live(app[WINDOW]))
+        app[READERS] = await stack.enter_async_context(Readers(shelf))
+        app[COMPARISONS] = await stack.enter_async_context(Comparisons(shelf))
+        app[THUMBNAILS] = await stack.enter_async_context(Thumbnails(shelf.pictures))
+        yield
 
 
 @web.middleware
 async def _in_words(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bound the time of an answer, and say what went wrong."""
     try:
-        async with asyncio.timeout(ANSWER_S):
-            return await handler(request)
-    except JournalError as error:
-        return web.Response(status=503, text=f"{error}\n")
-    except TimeoutError:
-        return web.Response(status=503, text=f"there is no answer within {ANSWER_S:g} s\n")
-
-
-async def _index(_request: web.Request) -> web.Response:
-    return web.Response(
-        text="syncd\n/livez    the process works\n/readyz   snapshots can be made\n/metrics  Prometheus\n"
-    )
-
-
-async def _livez(request: web.Request) -> web.Response:
-    return _verdict(request, "live")
-
-
-async def _readyz(request: web.Request) -> web.Response:
-    return _verdict(request, "ready")
-
-
-def _verdict(request: web.Request, which: str) -> web.Response:
-    found = request.app[WINDOW].health()[which]
-    status = 200 if found["ok"] else 503
-    if "verbose" in request.query and request[access.TRUSTED]:
-        return web.Response(status=status, text="".join(_line(check) for check in found["checks"]))
-    return web.Response(status=status, text="ok\n" if found["ok"] else f"not {which}; ask with ?verbose\n")
-
-
-def _line(check: dict[str, Any]) -> str:
-    why = " ".join(check["why"].split())
-    return f"ok {check['name']}\n" if check["ok"] else f"failed {check['name']}: {why}\n"
-
-
-async def _metrics(request: web.Request) -> web.Response:
-    window = request.app[WINDOW]
-    encode, content_type = exposition.encoder(request.headers.get("Accept", ""))
-    body = encode(exposition.registry(await window.status(), window.tallies))
-    return web.Response(body=body, headers={"Content-Type": content_type})
+        return await handler(request)
+    except SyncdError as error:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        return failure(request, status, error)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from syncd.web.pages import application
+from syncd.web.application import application
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from syncd.window import Listen, Window
 
@@ -32,7 +33,8 @@ async def serve(window: Window, listen: Listen) -> AsyncIterator[int]:
     Raises:
         OSError: The address cannot be had.
     """
-    runner = web.AppRunner(application(window, token=listen.token), access_log=None, shutdown_timeout=GOODBYE_S)
+    app = application(window, token=listen.token)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE_S, handler_cancellation=True)
     await runner.setup()
     try:
         assert runner.server is not None  # noqa: S101 - it has been set up
@@ -40,12 +42,29 @@ async def serve(window: Window, listen: Listen) -> AsyncIterator[int]:
         server = await asyncio.get_running_loop().create_server(door.open, listen.host, listen.port, reuse_address=True)
         sweeping = asyncio.create_task(door.sweep())
         try:
-            yield server.sockets[0].getsockname()[1]
+            async with _beside(door, listen.socket):
+                yield server.sockets[0].getsockname()[1]
         finally:
             sweeping.cancel()
             server.close()
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def _beside(door: _Door, path: Path | None) -> AsyncIterator[None]:
+    """Listen at a Unix socket, too, which its owner alone may open."""
+    if path is None:
+        yield
+        return
+    server = await asyncio.get_running_loop().create_unix_server(door.open, path, start_serving=False)
+    try:
+        path.chmod(0o600)  # noqa: ASYNC240 - at once
+        await server.start_serving()
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240
 
 
 class _Door:

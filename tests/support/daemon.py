@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ from syncd.service import control
 from tests.support import warm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from syncd.embedded.process import ServerProcess
 
@@ -51,6 +52,12 @@ def until(condition: Callable[[], T], what: str | Callable[[], str], *, timeout_
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what() if callable(what) else what}"
         pause.wait(LOOK_EVERY_S)
     return value
+
+
+def answer(calling: Coroutine[Any, Any, T]) -> T:
+    """Return what a call answers; in a thread, as the browser's tests have a loop in theirs."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, calling).result()
 
 
 DATASETS = pytest.StashKey[list["Dataset"]]()  # those of a test
@@ -134,7 +141,7 @@ class Dataset:
 
     def status(self) -> dict[str, Any]:
         """Ask the running daemon how things stand."""
-        return dict(asyncio.run(control.call(self.state_dir, "status")))
+        return dict(answer(control.call(self.state_dir, "status")))
 
     def status_until(
         self, condition: Callable[[dict[str, Any]], Any], what: str, *, timeout_s: float = PATIENCE_S
@@ -157,7 +164,7 @@ class Dataset:
     def snapshot(self, *, timeout_s: float = 60, allow_held: bool = False) -> dict[str, Any]:
         """Take a snapshot through the daemon's socket, as ``syncd snapshot`` does, without starting a process."""
         calling = control.call(self.state_dir, "snapshot", timeout_s=timeout_s, allow_held=allow_held)
-        return dict(asyncio.run(calling))
+        return dict(answer(calling))
 
     def close(self) -> None:
         """End every daemon that still runs."""

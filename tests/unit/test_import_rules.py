@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
-_WORDS = ["model", "errors", "keys", "names", "tallies", "threads"]
+_WORDS = ["model", "errors", "keys", "names", "tallies", "threads", "words"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
 _WORK = [
     *["bodies", "batch_run", "uploader", "commit_text", "committer", "gate", "ownership", "retention", "status"],
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "names": ["model"],
     "tallies": [],
     "threads": [],
+    "words": [],
     "planner": ["model", "names"],
     "fingerprint": ["model", "errors"],
     # the three sides of the outside world know nothing of each other
@@ -54,10 +55,11 @@ MAY_IMPORT = {
     "config": ["errors", "names", "planner.tag_name"],
     "embedded": ["errors", "threads"],
     # those who put it all together; only here settings are read
-    "window": ["tallies"],
+    "window": ["tallies", "store.base", "store.pins"],
+    "thumbnails": ["errors"],
     "notify": ["threads"],  # it is handed looks at the dataset, and whom to tell
     "service": [*_OUTSIDE, *_WORK, "config", "embedded", "notify", "window"],
-    "web": [*_OUTSIDE, *_WORK, "window"],
+    "web": [*_OUTSIDE, *_WORK, "thumbnails", "window"],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
     "datasets": ["client", "errors", "model", "snapshots", "store.base"],  # the last for the shape of an object
     # parts for other programs, which nothing of syncd imports
@@ -67,7 +69,10 @@ MAY_IMPORT = {
     "demo": [*_WORDS, "config", "embedded", "service"],
     "doctor": [*_OUTSIDE, "config", "embedded", "service", "status"],
     "setup": [*_OUTSIDE, "config", "doctor", "embedded"],
-    "cli": [*_OUTSIDE, *_WORK, "config", "doctor", "embedded", "service", "setup", "web", "client", "demo"],
+    "cli": [
+        *[*_OUTSIDE, *_WORK, "config", "doctor", "embedded", "service", "setup", "thumbnails", "web"],
+        *["client", "demo"],
+    ],
 }
 
 # Each library has one home, so that another one can take its place. "*" also stands for folders.
@@ -80,12 +85,14 @@ HOMES = {
     "boto3": ["demo/*.py"],  # the demo reads back with a client that is not syncd's own
     "cronsim": ["config/*.py", "service/schedule.py"],
     "httptools": ["store/http_connection.py"],
+    "jinja2": ["web/render.py"],
+    "markupsafe": ["web/to_file.py"],
     "lakefs": ["store/lakefs_*.py"],
     "lakefs_sdk": ["store/lakefs_*.py"],
     "urllib3": ["store/lakefs_*.py"],
     "numpy": ["demo/*.py"],
     "pathspec": ["sources/ignore.py"],
-    "PIL": ["datasets/decoding.py", "demo/*.py"],
+    "PIL": ["datasets/decoding.py", "demo/*.py", "thumbnails/*child.py"],
     "platformdirs": ["config/*.py", "embedded/*.py", "cli/*.py"],
     "psycopg": ["sources/tables/dialect_postgres*.py", "sources/tables/listening.py"],
     # the client names the type of the tables it gives
@@ -97,6 +104,7 @@ HOMES = {
         "client/*.py",
         "datasets/*.py",
         "demo/witness.py",
+        "web/labels.py",
     ],
     "prometheus_client": ["web/exposition.py"],
     "prefect": ["integrations/prefect/*.py"],
@@ -119,6 +127,7 @@ HOMES = {
         "service/*_report.py",
         "sources/tables/*.py",
         "snapshots/*.py",  # what may not fit into memory
+        "thumbnails/kept.py",
         "demo/*.py",
     ],
     "structlog": [
@@ -130,6 +139,7 @@ HOMES = {
         "ownership/*.py",
         "retention/*.py",
         "snapshots/in_use.py",
+        "web/application.py",
         *(f"{room}.py" for room in _WORK),
     ],
     "torch": ["integrations/torch.py"],

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from syncd.status import State
 from syncd.tallies import Tallies
 from syncd.web import server as web_server
 from syncd.web.access import HEADERS
-from syncd.window import Listen
+from syncd.window import Listen, Shelf
 
 HOUR = "2026-11-27T08:00:00+00:00"
 TOKEN = "0123456789abcdef"
@@ -39,11 +40,25 @@ def status(**changed: Any) -> dict[str, Any]:
     }
 
 
+NOBODY: Any = None  # who is not asked here
+EMPTY_SHELF = Shelf(
+    read=NOBODY,
+    versions=NOBODY,
+    pins=NOBODY,
+    objects=NOBODY,
+    repository="images",
+    publish_branch="main",
+    prefix="",
+    pictures=Path(":memory:"),
+)
+
+
 class View:
     """A ``Window`` that shows what the test says."""
 
     def __init__(self, shown: dict[str, Any] | None = None) -> None:
         self.tallies, self.shown, self.ok, self.why = Tallies(), shown or status(), True, ""
+        self.shelf, self.actions = EMPTY_SHELF, None
         self.error: Exception | None = None
         self.never = False
 
@@ -90,7 +105,11 @@ async def test_every_answer_carries_headers_that_keep_browsers_from_guessing() -
     async with served(View()) as session:
         for path in ("/", "/livez", "/metrics", "/no-such-page"):
             async with session.get(path) as answer:
-                assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+                policy = answer.headers["Content-Security-Policy"]
+                assert policy.startswith("default-src 'none'")
+                assert "frame-ancestors 'none'" in policy
+                found = {name: answer.headers[name] for name in HEADERS}
+                assert found == HEADERS | {"Content-Security-Policy": policy}
                 assert "Server" not in answer.headers
 
 
@@ -126,8 +145,43 @@ async def test_with_a_token_only_probes_are_open_and_they_tell_no_details() -> N
         assert "loop" in (await fetched(session, "/readyz?verbose", Authorization=f"Bearer {TOKEN}"))[1]
 
 
+async def test_a_browser_shows_the_token_once() -> None:
+    """And is told apart from a page of another host that sends the same cookie."""
+    page = {"Accept": "text/html"}
+    async with served(View(), token=TOKEN) as session:
+        async with session.get("/", headers=page, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/login")
+        async with session.post("/login", data={"token": TOKEN + "x"}, allow_redirects=False) as answer:
+            assert answer.status == 403
+        async with session.post("/login", data={"token": TOKEN}, allow_redirects=False) as answer:
+            assert answer.status == 303
+            cookie = answer.headers["Set-Cookie"]
+        assert TOKEN not in cookie
+        assert {"HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
+        kept = {"Cookie": cookie.partition(";")[0]}
+        async with session.get("/metrics", headers=kept) as answer:
+            assert answer.status == 200
+        for origin in ("http://evil.example", "null"):
+            async with session.post("/logout", headers={**kept, "Origin": origin}) as answer:
+                assert answer.status == 403
+        async with session.post("/do/rescan", headers={**kept, "Sec-Fetch-Site": "cross-site"}) as answer:
+            assert answer.status == 403
+        async with session.post("/logout", headers=kept, allow_redirects=False) as answer:
+            assert answer.status == 303
+        async with session.get("/metrics", headers=kept) as answer:
+            assert answer.status == 401
+
+
+async def test_what_only_shows_does_nothing_whoever_asks() -> None:
+    async with served(View(), token=TOKEN) as session:
+        for what in ("snapshot", "pin", "approve", "discard", "rescan"):
+            shown = {"Authorization": f"Bearer {TOKEN}"}
+            async with session.post(f"/do/{what}", headers=shown, data={"reason": "x"}) as answer:
+                assert answer.status == 403
+
+
 async def test_an_error_is_told_in_words_and_a_view_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syncd.web.pages.ANSWER_S", 0.2)
+    monkeypatch.setattr("syncd.web.application.ANSWER_S", 0.2)
     view = View()
     async with served(view) as session:
         view.error = JournalError("the journal cannot be read", cause="the disk is full")

@@ -1,0 +1,45 @@
+"""Where those who show a dataset read its snapshots from."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from syncd.window import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from syncd.service.lakefs import Reader
+    from syncd.store.base import ObjectReader
+    from syncd.window import ReadJournal
+
+PICTURES = "pictures.db"
+
+
+def shelf_of(reader: Reader, read: ReadJournal, pictures: Path) -> Shelf:
+    """Return it.
+
+    Args:
+        reader: Of the repository.
+        read: Reads a journal that knows the snapshots.
+        pictures: A file for those that are made.
+    """
+    place = reader.settings.lakefs
+
+    @asynccontextmanager
+    async def objects(reference: str) -> AsyncIterator[ObjectReader]:
+        async with reader.objects(reference) as opened:
+            yield opened
+
+    return Shelf(
+        read=read,
+        versions=reader.versions,
+        pins=reader.pins,
+        objects=objects,
+        repository=place.repository,
+        publish_branch=place.publish_branch,
+        prefix=place.prefix,
+        pictures=pictures,
+    )

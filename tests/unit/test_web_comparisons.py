@@ -1,0 +1,92 @@
+"""Comparisons are kept for those who look, and let go of only once nobody reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.snapshots.comparison import Comparison
+from syncd.snapshots.file_changes import Wanted
+from syncd.snapshots.reference import Pinned
+from syncd.store.base import ObjectReader
+from syncd.web.comparisons import Comparisons
+from syncd.window import Shelf
+from tests.support.snapshot_tables import TableSnapshots
+from tests.support.stores import MemoryServer
+
+NOBODY: Any = None  # who is not asked here
+PATIENCE_S = 10.0
+
+
+@asynccontextmanager
+async def two(tmp_path: Path) -> AsyncIterator[tuple[Shelf, Pinned, Pinned]]:
+    """A shelf with two snapshots; the second one has an image more."""
+    async with MemoryServer().open("photos") as stores:
+        await stores.versions.ensure_repository("local://photos", "main")
+        await stores.versions.ensure_branch("staging", "main")
+        snapshots = TableSnapshots(stores, tmp_path)
+        await snapshots.put("images/a.png", b"a")
+        left = await snapshots.take()
+        await snapshots.put("images/b.png", b"b")
+        right = await snapshots.take()
+        known = {one.commit.id: one for one in (left, right)}
+
+        @asynccontextmanager
+        async def objects(commit: str) -> AsyncIterator[ObjectReader]:
+            async with snapshots.objects_of(known[commit]) as opened:
+                yield opened
+
+        yield (
+            Shelf(
+                read=NOBODY,
+                versions=stores.versions,
+                pins=NOBODY,
+                objects=objects,
+                repository="photos",
+                publish_branch="main",
+                prefix="",
+                pictures=tmp_path,
+            ),
+            left,
+            right,
+        )
+
+
+async def test_one_is_made_for_all_who_look(tmp_path: Path) -> None:
+    async with (
+        two(tmp_path) as (shelf, left, right),
+        Comparisons(shelf) as comparisons,
+        comparisons.lend(left, right) as one,
+        comparisons.lend(left, right) as other,
+    ):
+        assert one is other
+        assert await one.read(lambda told: told.count(Wanted())) == 1
+
+
+async def test_a_query_that_nobody_waits_for_any_more_ends_before_its_comparison_goes(tmp_path: Path) -> None:
+    """A database that is closed under a query takes the whole process with it."""
+    begun, go_on, seen = threading.Event(), threading.Event(), list[str]()
+
+    def query(told: Comparison) -> None:
+        begun.set()
+        go_on.wait(PATIENCE_S)
+        seen.extend(one.path for one in told.page(Wanted(), limit=9))
+
+    async with (
+        two(tmp_path) as (shelf, left, right),
+        Comparisons(shelf) as comparisons,
+        comparisons.lend(left, right) as kept,
+    ):
+        reading = asyncio.create_task(kept.read(query))
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        reading.cancel()
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+    assert seen == ["images/b.png"]
+    with pytest.raises(asyncio.CancelledError):
+        await reading
