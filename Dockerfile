@@ -6,8 +6,9 @@ ARG BASE_IMAGE=python:3.11-slim
 
 FROM ${BASE_IMAGE} AS build
 ARG UV_VERSION=0.13.9
-# drivers of databases: any of sqlite, postgres, mysql; "" for CSV files alone, which makes the image half as large
-ARG EXTRAS="postgres mysql"
+# drivers of databases: any of sqlite, postgres, mysql; web: the page. "" for CSV files alone, which makes the image half
+# as large
+ARG EXTRAS="postgres mysql web"
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check "uv==${UV_VERSION}"
 ENV UV_PROJECT_ENVIRONMENT=/opt/syncd \
     UV_PYTHON_DOWNLOADS=never \

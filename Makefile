@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check coverage torture figures bench bench-quick audit clean
+.PHONY: help setup demo test check coverage torture figures bench bench-quick screenshots audit clean
 
 # each has a server and daemons of its own, and waits for them a third of the time: three keep two cores busy
 WORKERS ?= 3
@@ -85,6 +85,11 @@ bench: setup ## how fast it is, beside its peers on the same server: hours (ARGS
 
 bench-quick: setup ## some of it on few files, in three minutes; results are only printed
 	$(BIN)/python bench/run.py --quick $(ARGS)
+
+SHOTS := test_now_tells_how_it_stands or test_a_snapshot_shows_what_changed
+screenshots: setup ## the two pictures of the page in docs/, by the tests that look at it (others are in .cache/screenshots)
+	$(PYTEST) tests/acceptance/test_page.py -k "$(SHOTS)"
+	cp .cache/screenshots/now.png .cache/screenshots/snapshot.png docs/
 
 audit: setup ## known vulnerabilities of the locked libraries, and dist/sbom.cdx.json; CI does it too
 	@scripts/audit.sh
