@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncd.embedded.process import ServerProcess
 
 _SAMPLE = re.compile(r"^(gateway|api)_request_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE)
+IDLE_LOOK_S, IDLE_SHARE, IDLE_WAIT_S = 2.0, 0.05, 600.0  # idle: less than this share of one core
 _OPERATION = re.compile(r'operation="([^"]*)"')
 
 
@@ -103,6 +104,21 @@ def requests_of(server: ServerProcess) -> Counter[str]:
         operation = _OPERATION.search(labels)
         found[f"{kind} {operation[1] if operation else 'other'}"] += int(float(count))
     return found
+
+
+def wait_until_idle(server: ServerProcess, *, at_most_s: float = IDLE_WAIT_S) -> float:
+    """Wait until what the server still does of its own accord is done; return the seconds that took.
+
+    Raises:
+        TimeoutError: It does not end.
+    """
+    started = time.perf_counter()
+    while time.perf_counter() - started < at_most_s:
+        cpu_s = _cpu_s(server)
+        time.sleep(IDLE_LOOK_S)
+        if _cpu_s(server) - cpu_s < IDLE_SHARE * IDLE_LOOK_S:
+            return time.perf_counter() - started
+    raise TimeoutError(f"lakeFS is still busy after {at_most_s:g} s")
 
 
 def _cpu_s(server: ServerProcess) -> float:

@@ -33,10 +33,11 @@ TEXT = (
     "The daemon with the default configuration but `settle_seconds = 0` and `quiet_seconds = 0.001`, on files of"
     f" {FILE_BYTES:,} bytes. One change: from just before the rename that puts the new file in place to the log line"
     f" that names the tag, {CHANGES} times. {MANY:,} changes: from before the first to a snapshot of all. Start: from"
-    " the process's start until the newest snapshot is known to hold what the folder holds, all of it listed; beside it"
-    " `find ROOT -printf '%s %T@ %p\\n'`. Peers bring the same one changed file. lakeFS alone: its own client, one"
-    " request after the other, uploads one object beside as many, commits, merges and tags; between two changes of"
-    " syncd's. Own: what syncd takes beyond that."
+    " the process's start until the newest snapshot is known to hold what the folder holds, all of it listed, once"
+    " lakeFS has come to rest; the first start compares each file with what is known of it, later ones whole"
+    " directories. Beside it `find ROOT -printf '%s %T@ %p\\n'`. Peers bring the same one changed file. lakeFS alone:"
+    " its own client, one request after the other, uploads one object beside as many, commits, merges and tags; between"
+    " two changes of syncd's. Own: what syncd takes beyond that."
 )
 
 
@@ -61,13 +62,19 @@ def _syncd(place: Place, row: Row, *, size: int, rest_s: float, rounds: int) -> 
     config = places.configure(place, state, root=place.work_copy, more=AT_ONCE)
     first = place.measured([SYNCD, "sync", "--json", "--config", config], state).cost
     row.add(first_sync_s=first.seconds, first_sync_MiB=first.peak_bytes / MIB)
-    for _ in range(rounds):
-        row.add(find_s=_find_s(place.work_copy))
+    row.add(lakeFS_busy_afterwards_s=measure.wait_until_idle(place.server))
+    for number in range(rounds + 1):
+        find_s = _find_s(place.work_copy)
         with Daemon(state) as daemon:
-            row.add(start_s=daemon.in_step_s())
+            start_s = daemon.in_step_s()
+            if number == 0:  # nothing is known of the directories yet
+                row.add(first_start_s=start_s)
+            else:
+                row.add(find_s=find_s, start_s=start_s, start_CPU_s=daemon.cpu_s)
     with Daemon(state) as daemon:
         daemon.in_step_s()
         time.sleep(SETTLED_S)
+        measure.wait_until_idle(place.server)
         _rest(place, daemon, row, rest_s)
         _changes(place, state, daemon, row, size)
 

@@ -18,6 +18,7 @@ from events import events
 from first_sync import first_sync
 from moves import delete, rename
 from one_change import one_change
+from pages import pages
 from pull import pull
 from record import KEPT, Record, machine
 from report import PAGE, page
@@ -43,6 +44,7 @@ WORKS: dict[str, Callable[[int], Record]] = {
     "pull": lambda rounds: pull("pull", "Pulling 5,000 images", JPEGS, rounds=rounds),
     "pull-small": lambda rounds: pull("pull-small", "Pulling 100,000 small files", SMALL, rounds=rounds),
     "table": lambda rounds: table(rounds=rounds),
+    "pages": lambda rounds: pages(rounds=rounds),
 }
 QUICK: dict[str, Callable[[int], Record]] = {
     "first": lambda rounds: first_sync("first", "1,000 images", Corpus(files=1_000, size_bytes=19_000), rounds=rounds),
@@ -50,6 +52,7 @@ QUICK: dict[str, Callable[[int], Record]] = {
     "rename": lambda rounds: rename(rounds=rounds, count=1_000),
     "events": lambda rounds: events(rounds=rounds, created=20_000),
     "pull": lambda rounds: pull("pull", "Pulling 1,000", Corpus(files=1_000, size_bytes=19_000), rounds=rounds),
+    "pages": lambda rounds: pages(rounds=rounds, changes=2_000, total=10_000, snapshots=1_000),
 }
 
 
