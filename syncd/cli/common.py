@@ -7,6 +7,7 @@ import logging
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from syncd.service import logs
 from syncd.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from syncd.service.recent import Recent
 
@@ -63,6 +64,7 @@ def configured(
     reads_only: bool = False,
     recorder: Recent | None = None,
     redaction: logs.Redaction | None = None,
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Loaded:
     """Read the configuration and set logging up as it says; commands log what goes wrong, the daemon more.
 
@@ -72,11 +74,12 @@ def configured(
         reads_only: The command reads snapshots: without ``source.root`` it will do.
         recorder: Is given each line of the log.
         redaction: Is told of the secrets; for who may learn of more.
+        said: Keys that the command says itself, such as "service.listen".
 
     Raises:
         ConfigError: It cannot be used.
     """
-    loaded = load(config, reads_only=reads_only)
+    loaded = load(config, reads_only=reads_only, said=said)
     settings = loaded.settings
     redaction = redaction or logs.Redaction()
     redaction.hide(secrets_of(settings))

@@ -25,6 +25,9 @@ async def write_files(settings: Settings, left: str, right: str, *, html: Path |
     Raises:
         UsageError: A file cannot be written.
     """
+    from syncd.web.application import require_pages
+
+    require_pages()
     from syncd.thumbnails.sheet import contact_sheet
     from syncd.thumbnails.thumbnails import Thumbnails
     from syncd.web.labels import Labels

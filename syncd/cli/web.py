@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncd.cli.common import ConfigOption, configured, say
-from syncd.errors import SyncdError
+from syncd.embedded.installation import address
+from syncd.errors import SyncdError, UsageError
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -23,27 +26,30 @@ def web(
     config: ConfigOption = None,
 ) -> None:
     """Show snapshots and what changed between them in a browser, read from lakeFS; nothing is written. Until Ctrl-C."""
-    settings = configured(config, reads_only=True, log_level=logging.WARNING).settings
-    there = settings.model_copy(update={"service": settings.service.model_copy(update={"listen": listen})})
-    asyncio.run(_web(there))
+    said = {"service.listen": listen}
+    settings = configured(config, reads_only=True, log_level=logging.WARNING, said=said).settings
+    asyncio.run(_web(settings))
 
 
 async def _web(settings: Settings) -> None:
     from syncd.service.alone import open_alone
     from syncd.service.listening import listen_of
+    from syncd.web.application import require_pages
     from syncd.web.server import serve
 
+    require_pages()
     where = listen_of(settings)
     if where is None:
-        raise SyncdError("--listen names no address", next_step="syncd web --listen 127.0.0.1:8411")
+        raise UsageError("--listen names no address", next_step=f"syncd web --listen {DEFAULT}")
+    where = replace(where, socket=None)  # that one is the daemon's
     async with open_alone(settings) as alone:
         try:
             async with serve(alone, where) as port:
-                say(f"http://{where.host}:{port}/  (Ctrl-C ends it)")
+                say(f"http://{address(where.host, port)}/  (Ctrl-C ends it)")
                 sys.stdout.flush()
                 await asyncio.get_running_loop().create_future()
         except OSError as error:
             raise SyncdError(
-                f"{settings.service.listen} cannot be listened at: {error.strerror}",
-                next_step="syncd web --listen 127.0.0.1:8412",
+                f"{settings.service.listen} cannot be listened at: {os.strerror(error.errno or 0)}",
+                next_step="syncd web --listen 127.0.0.1:0 takes a free one",
             ) from error

@@ -67,7 +67,7 @@ def load(
         environ: The environment variables; None: this process's.
         cwd: Where relative paths start that do not stand in a file; None: the current folder.
         reads_only: It is for reading snapshots: without ``source.root`` it will do.
-        said: Keys of ``[lakefs]`` that the caller says; they come before all others.
+        said: Keys that the caller says, of ``[lakefs]`` or as "service.listen"; they come before all others.
 
     Raises:
         FaultyConfigError: Something is wrong; it lists all that is.
@@ -104,7 +104,9 @@ def load(
 def _said(said: Mapping[str, Any], cwd: Path, home: Path | None) -> Layer:
     layer = Layer()
     for key, value in said.items():
-        layer.put("lakefs", key, os.fspath(value) if isinstance(value, Path) else value, Place(CALL, None, CALL))
+        section, _, name = key.rpartition(".")
+        place = Place(CALL, None, CALL)
+        layer.put(section or "lakefs", name, os.fspath(value) if isinstance(value, Path) else value, place)
     resolve_paths(layer, base=cwd, home=home)
     return layer
 

@@ -189,11 +189,13 @@ class ServiceSettings(Section):
     )
     listen: values.ListenAddress = Field(
         default="127.0.0.1:8410",
-        description='Address of health and metrics, for this machine only unless there is a token. "" turns them off.',
+        description="Address of the page, of health and metrics, for this machine only unless there is a token."
+        ' "" turns them off.',
     )
     listen_token: values.OptionalSecret = Field(
         default=None,
-        description="What a caller must send as Authorization: Bearer; without it only /livez and /readyz answer."
+        description="What a caller must send as Authorization: Bearer, and a person show to the page, which has buttons"
+        " then; without it only /livez and /readyz answer."
         " Allowed here only if this file is readable by its owner alone.",
     )
     listen_token_file: values.OptionalPath = Field(

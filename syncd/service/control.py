@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from syncd import local_socket
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -62,11 +62,7 @@ class ControlServer:
 
     async def __aenter__(self) -> Self:
         """Start to listen. The caller holds the state directory's lock, so a socket found there is a dead one."""
-        self._path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        with _short_name(self._path) as name:
-            listening.bind(name)
-        self._path.chmod(0o600)
+        listening = local_socket.bound(self._path)
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LONGEST_LINE_BYTES)
         return self
 
@@ -171,7 +167,7 @@ async def _asked(state_dir: Path, command: str, values: Mapping[str, Any]) -> As
     """Lend the answer; the connection stands for as long."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with _short_name(state_dir / SOCKET_NAME) as name:
+        with local_socket.short_name(state_dir / SOCKET_NAME) as name:
             connection.connect(name)
     except OSError as error:
         connection.close()
@@ -192,13 +188,3 @@ def _result(line: bytes) -> Mapping[str, Any]:
         raise RemoteError(answer["error"])
     result: Mapping[str, Any] = answer["result"]
     return result
-
-
-@contextlib.contextmanager
-def _short_name(path: Path) -> Iterator[str]:
-    """Yield a name for a socket that fits into the 107 bytes an address may have, however deep the directory."""
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import web
 
-from syncd.errors import JournalError
+from syncd.errors import JournalError, SyncdError
 from syncd.web import access, probes
 from syncd.web.keys import WINDOW
 
@@ -28,6 +28,18 @@ WITHOUT_PAGES = f"""\
 /metrics   for Prometheus
 The page is not installed here ({NEEDED} is missing): pip install 'syncd[web]'
 """
+
+
+def require_pages() -> None:
+    """Make sure that pages can be written.
+
+    Raises:
+        SyncdError: Their library is not installed.
+    """
+    if find_spec(NEEDED) is None:
+        raise SyncdError(
+            "pages cannot be written here", cause=f"{NEEDED} is not installed", next_step="pip install 'syncd[web]'"
+        )
 
 
 def application(window: Window, *, token: str) -> web.Application:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from syncd import local_socket
 from syncd.web.application import application
 
 if TYPE_CHECKING:
@@ -57,10 +58,9 @@ async def _beside(door: _Door, path: Path | None) -> AsyncIterator[None]:
     if path is None:
         yield
         return
-    server = await asyncio.get_running_loop().create_unix_server(door.open, path, start_serving=False)
+    listening = local_socket.bound(path)
+    server = await asyncio.get_running_loop().create_unix_server(door.open, sock=listening)
     try:
-        path.chmod(0o600)  # noqa: ASYNC240 - at once
-        await server.start_serving()
         yield
     finally:
         server.close()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from syncd.errors import EXIT_BAD_CONFIGURATION, EXIT_USAGE
 from tests.support.browser import PHONE, Visitor, launch
 from tests.support.daemon import Dataset, until
 from tests.support.fault_proxy import FaultProxy
@@ -366,26 +368,46 @@ def test_the_socket_in_the_state_directory_takes_no_token(shown: Dataset) -> Non
 def test_a_repository_is_shown_without_a_daemon(shown: Dataset, browser: Browser) -> None:
     tag = newest(shown)
     shown.daemons[-1].stop()
-    with subprocess.Popen(
-        shown.arguments("web", "--listen", "127.0.0.1:0"),
-        env=shown.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as serving:
-        assert serving.stdout is not None
-        address = serving.stdout.readline().split("//")[1].split("/")[0]
+    with alone(shown) as address:
         window = Visitor(browser, address)
+        page = window.go("/")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator(".state .word")).to_have_text("stopped")
+        expect(page.get_by_role("button", name="Take a snapshot now")).to_have_count(0)
+        assert window.go("/history").locator("table.history tbody tr").count() == 2
+        expect(window.go(f"/snapshots/{tag}").locator(".card")).to_have_count(4)
+        broken = window.broken()
+        window.close()
+    assert broken == []
+
+
+def test_it_leaves_the_daemon_s_own_socket_be(shown: Dataset) -> None:
+    with alone(shown):
+        pass
+    socket = shown.state_dir / "page.sock"
+    subprocess.run(["curl", "--silent", "--fail", "--unix-socket", str(socket), "http://localhost/livez"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [("0.0.0.0:0", "other machines reach this address"), ("here", "service.listen"), ("", "names no address")],
+)
+def test_it_does_not_listen_where_it_must_not(dataset: Dataset, listen: str, why: str) -> None:
+    done = dataset.command("web", "--listen", listen)
+    assert done.returncode in {EXIT_BAD_CONFIGURATION, EXIT_USAGE}
+    assert why in done.stderr
+
+
+@contextmanager
+def alone(dataset: Dataset) -> Iterator[str]:
+    """Run ``syncd web``; gives its address."""
+    arguments = dataset.arguments("web", "--listen", "127.0.0.1:0")
+    with subprocess.Popen(arguments, env=dataset.environment, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
         try:
-            page = window.go("/")
-            page.get_by_label("Token").fill(TOKEN)
-            page.get_by_role("button", name="Go on").click()
-            expect(page.locator(".state .word")).to_have_text("stopped")
-            expect(page.get_by_role("button", name="Take a snapshot now")).to_have_count(0)
-            assert window.go("/history").locator("table.history tbody tr").count() == 2
-            expect(window.go(f"/snapshots/{tag}").locator(".card")).to_have_count(4)
-            assert window.broken() == []
+            yield serving.stdout.readline().split("//")[1].split("/")[0]
         finally:
-            window.close()
             serving.send_signal(signal.SIGINT)
 
 

@@ -29,6 +29,7 @@ _WORK = [
 MAY_IMPORT = {
     "model": [],
     "errors": [],
+    "local_socket": [],
     "keys": ["model"],
     "names": ["model"],
     "tallies": [],
@@ -58,8 +59,8 @@ MAY_IMPORT = {
     "window": ["tallies", "store.base", "store.pins"],
     "thumbnails": ["errors"],
     "notify": ["threads"],  # it is handed looks at the dataset, and whom to tell
-    "service": [*_OUTSIDE, *_WORK, "config", "embedded", "notify", "window"],
-    "web": [*_OUTSIDE, *_WORK, "thumbnails", "window"],
+    "service": [*_OUTSIDE, *_WORK, "config", "embedded", "local_socket", "notify", "window"],
+    "web": [*_OUTSIDE, *_WORK, "local_socket", "thumbnails", "window"],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
     "datasets": ["client", "errors", "model", "snapshots", "store.base"],  # the last for the shape of an object
     # parts for other programs, which nothing of syncd imports
