@@ -109,11 +109,13 @@ class Daemon:
                 return snapshot
         raise self._failed("made no snapshot")
 
-    def forget_snapshots(self) -> None:
-        """Wait for those made from here on only."""
+    def forget_snapshots(self) -> int:
+        """Wait for those made from here on only; return how many were made before."""
+        count = 0
         with contextlib.suppress(queue.Empty):
-            while True:
-                self._snapshots.get_nowait()
+            while self._snapshots.get_nowait() is not None:
+                count += 1
+        return count
 
     def sent(self) -> tuple[int, int]:
         """Return how many objects and bytes it has uploaded so far."""

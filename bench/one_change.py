@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import corpus as files
@@ -17,7 +18,7 @@ from peers import SYNCD, UNDER, Lakectl, Rclone
 from record import MIB, Goal, Record, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from measure import Cost
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FILE_BYTES = 2_000
-CHANGES, MANY = 11, 1_000
+CHANGES, MANY, THREADS = 11, 1_000, 32
 PAUSE_S = 0.3  # between a tag and the next change
 SETTLED_S = 5.0  # after a start, before rest is measured
 PEERS_UP_TO = 100_000  # files; beyond it most of them take tens of minutes to upload them in the first place
@@ -37,7 +38,8 @@ TEXT = (
     " lakeFS has come to rest; the first start compares each file with what is known of it, later ones whole"
     " directories. Beside it `find ROOT -printf '%s %T@ %p\\n'`. Peers bring the same one changed file. lakeFS alone:"
     " its own client, one request after the other, uploads one object beside as many, commits, merges and tags; between"
-    " two changes of syncd's. Own: what syncd takes beyond that."
+    " two changes of syncd's. Own: what syncd takes beyond that. Of 1,000 changes the same is said of commit, merge and"
+    " tag without the uploads, and how many snapshots syncd made of them."
 )
 
 
@@ -103,9 +105,13 @@ def _changes(place: Place, state: Path, daemon: Daemon, row: Row, size: int) -> 
     paths = list(files.paths(Corpus(files=size, size_bytes=FILE_BYTES)))
     alone = _Alone(place, state.name)
     daemon.forget_snapshots()
+
+    def content() -> bytes:
+        return rng.randbytes(FILE_BYTES)
+
     for number in range(CHANGES):
         time.sleep(PAUSE_S)
-        alone_ms = 1000 * alone.change(rng.choice(paths), rng.randbytes(FILE_BYTES), number)
+        alone_ms = 1000 * alone.change([rng.choice(paths)], content, str(number))[0]
         time.sleep(PAUSE_S)
         new = _new_file(state, rng)
         cpu_s, started = daemon.cpu_s, time.perf_counter()
@@ -116,12 +122,17 @@ def _changes(place: Place, state: Path, daemon: Daemon, row: Row, size: int) -> 
         took_ms = 1000 * (snapshot["heard_at"] - started)
         row.add(one_change_ms=took_ms, one_change_CPU_ms=1000 * (daemon.cpu_s - cpu_s))
         row.add(lakeFS_alone_ms=alone_ms, own_ms=took_ms - alone_ms)
+    many = rng.sample(paths, MANY)
+    _, commits_s = alone.change(many, content, "many")
+    row.add(thousand_changes_lakeFS_commits_alone_s=commits_s)
+    measure.wait_until_idle(place.server)
     objects_before, _ = daemon.sent()
+    daemon.forget_snapshots()
     started = time.perf_counter()
-    for path in rng.sample(paths, MANY):
+    for path in many:
         _new_file(state, rng).replace(root / path)
     daemon.snapshot()
-    row.add(thousand_changes_s=time.perf_counter() - started)
+    row.add(thousand_changes_s=time.perf_counter() - started, thousand_changes_snapshots=daemon.forget_snapshots())
     objects, _ = daemon.sent()
     if objects - objects_before != MANY:
         raise AssertionError(f"{objects - objects_before} objects were sent for {MANY} changes")
@@ -141,14 +152,24 @@ class _Alone:
         for branch in ("alone", "alone-main"):
             self._sdk.branches_api.create_branch(repository, {"name": branch, "source": "main"})
 
-    def change(self, path: str, content: bytes, number: int) -> float:
-        """Upload one object, commit, merge and tag; return the seconds."""
+    def change(self, paths: Sequence[str], contents: Callable[[], bytes], tag: str) -> tuple[float, float]:
+        """Upload objects, commit, merge and tag; return the seconds of all of it, and of all but the uploads."""
         started, repository, sdk = time.perf_counter(), self._repository, self._sdk
-        sdk.objects_api.upload_object(repository, "alone", f"{UNDER}/{path}", content=content)
+
+        def upload(path: str, content: bytes) -> None:
+            sdk.objects_api.upload_object(repository, "alone", f"{UNDER}/{path}", content=content)
+
+        if len(paths) == 1:
+            upload(paths[0], contents())
+        else:
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(upload, paths, [contents() for _ in paths]))
+        uploaded = time.perf_counter()
         sdk.commits_api.commit(repository, "alone", {"message": "alone"})
         merged = sdk.refs_api.merge_into_branch(repository, "alone", "alone-main")
-        sdk.tags_api.create_tag(repository, {"id": f"alone-{number}", "ref": merged.reference})
-        return time.perf_counter() - started
+        sdk.tags_api.create_tag(repository, {"id": f"alone-{tag}", "ref": merged.reference})
+        ended = time.perf_counter()
+        return ended - started, ended - uploaded
 
 
 def _peers(place: Place, row: Row, *, rounds: int) -> None:
