@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syncd.addresses import ListenAddress
 from syncd.cli.common import ConfigOption, configured, say
-from syncd.embedded.installation import address
 from syncd.errors import SyncdError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def _web(settings: Settings) -> None:
     async with open_alone(settings) as alone:
         try:
             async with serve(alone, where) as port:
-                say(f"http://{address(where.host, port)}/  (Ctrl-C ends it)")
+                say(f"http://{ListenAddress(where.host, port)}/  (Ctrl-C ends it)")
                 sys.stdout.flush()
                 await asyncio.get_running_loop().create_future()
         except OSError as error:

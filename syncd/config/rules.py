@@ -5,7 +5,6 @@ A ``ValueError`` here carries a rule in words. It never repeats the value: the f
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,12 +13,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from syncd import addresses
 from syncd.names import branch_fault, repository_fault
 from syncd.planner.tag_name import template_faults
 
 EMBEDDED = "embedded"  # the endpoint's value for the server syncd runs itself
 MAX_PREFIX_BYTES = 512  # half of what lakeFS allows a whole path; the rest is for the files' own names
-MAX_PORT = 65535
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1} | {
@@ -223,28 +222,6 @@ def tag_template(value: str) -> str:
 
 def listen_address(value: str) -> str:
     """Refuse what is not HOST:PORT with an address of this machine; "" stays."""
-    if not value:
-        return ""
-    host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
-        raise ValueError('must be HOST:PORT, such as "127.0.0.1:8410"')
-    try:
-        _host(host)
-    except ValueError:
-        raise ValueError('must begin with localhost or an IP address, such as 127.0.0.1, [::1] or "0.0.0.0"') from None
+    if value:
+        addresses.listen_address(value)
     return value
-
-
-def is_loopback(listen: str) -> bool:
-    """Return whether only this machine reaches an address that ``listen_address`` let pass."""
-    host = _host(listen.rpartition(":")[0])
-    return host is None or host.is_loopback
-
-
-def _host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address; None for localhost."""
-    if host == "localhost":
-        return None
-    if (":" in host) != (host.startswith("[") and host.endswith("]")):
-        raise ValueError("brackets belong around an IPv6 address, and around nothing else")
-    return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))

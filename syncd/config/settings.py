@@ -15,6 +15,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_va
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from syncd import addresses
 from syncd.config import rules
 from syncd.config.lakefs_section import LakefsSettings
 from syncd.config.lines import Loc
@@ -118,7 +119,7 @@ def _service_pairs(service: Mapping[str, Any]) -> Iterator[PairFault]:
     if not isinstance(listen, str) or not listen or service.get("listen_token") or service.get("listen_token_file"):
         return
     with contextlib.suppress(ValueError):  # it is no address; that is said elsewhere
-        if not rules.is_loopback(rules.listen_address(listen)):
+        if not addresses.listen_address(listen).is_loopback:
             yield ("service", "listen"), "other machines reach this address: it needs listen_token_file", listen
 
 

@@ -22,6 +22,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncd.addresses import ListenAddress
 from syncd.embedded.files import sync_folder
 from syncd.errors import EmbeddedServerError
 
@@ -113,7 +114,7 @@ class Installation:
         inherited = {name: os.environ[name] for name in ("PATH", *_LIBRARY_PATHS) if name in os.environ}
         return inherited | {
             "HOME": str(self.directory),
-            "LAKEFS_LISTEN_ADDRESS": address(host, port),
+            "LAKEFS_LISTEN_ADDRESS": str(ListenAddress(host, port)),
             "LAKEFS_DATABASE_TYPE": "local",
             "LAKEFS_DATABASE_LOCAL_PATH": str(self.directory / "meta"),
             "LAKEFS_BLOCKSTORE_TYPE": "local",
@@ -171,11 +172,6 @@ class Installation:
             cause="The embedded lakeFS opens its data only with the keys it was made with",
             next_step=f"restore {self.keys_dir} from a backup, or move {self.directory} away to begin anew",
         )
-
-
-def address(host: str, port: int) -> str:
-    """Return "127.0.0.1:8000" or "[::1]:8000"."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _random(letters: str, length: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import errno
 import http.client
-import ipaddress
 import secrets
 import socket
 
+from syncd.addresses import ListenAddress, listen_address
 from syncd.errors import EmbeddedServerError
 
 # Below the range from which Linux takes ports for outgoing connections: a port chosen here is still free
@@ -19,32 +19,26 @@ _ANSWER_TIMEOUT_S = 5.0
 _OK = 200
 
 
-def parse_listen(listen: str) -> tuple[str, int]:
+def parse_listen(listen: str) -> ListenAddress:
     """Return host and port of "127.0.0.1:8000", "localhost:0" or "[::1]:0"; port 0 means any free one.
 
     Raises:
         EmbeddedServerError: It is no such address, or one that other machines reach.
     """
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
     try:
-        ip = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-        number = int(port)
-        valid = bool(colon) and 0 <= number <= 65_535  # noqa: PLR2004 - the last port
-    except ValueError:
-        valid = False
-    if not valid:
+        found = listen_address(listen)
+    except ValueError as error:
         raise EmbeddedServerError(
-            f"{listen!r} is no address to listen on",
+            f"{listen!r} is no address to listen on: it {error}",
             next_step='write it as "127.0.0.1:8000"; port 0 takes any free one',
-        )
-    if not ip.is_loopback:
+        ) from error
+    if not found.is_loopback:
         raise EmbeddedServerError(
             f"The embedded lakeFS does not listen on {listen}: other machines could reach it there",
             cause="It is for one machine: plain HTTP, and one key that may do everything",
             next_step='listen on "127.0.0.1:0", or run a lakeFS of your own and set [lakefs] endpoint',
         )
-    return str(ip), number
+    return found._replace(host="127.0.0.1") if found.host == "localhost" else found
 
 
 def is_free(host: str, port: int) -> bool:

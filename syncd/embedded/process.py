@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from syncd.addresses import ListenAddress
 from syncd.embedded import ports
 from syncd.embedded.child import GuardedChild
-from syncd.embedded.installation import Installation, LastStart, address
+from syncd.embedded.installation import Installation, LastStart
 from syncd.embedded.takeover import claim, take_over
 from syncd.errors import EmbeddedServerError
 
@@ -60,7 +61,7 @@ class ServerProcess:
         """The address for the S3 gateway, the API and a browser: "http://127.0.0.1:PORT"."""
         if self._port is None:
             raise ValueError("the embedded lakeFS was not started yet")
-        return f"http://{address(self._host, self._port)}"
+        return f"http://{ListenAddress(self._host, self._port)}"
 
     @property
     def access_key_id(self) -> str:
@@ -161,7 +162,7 @@ class ServerProcess:
             if fixed is not None:
                 time.sleep(_PORT_PAUSE_S)  # a passing connection may hold it
         raise EmbeddedServerError(
-            f"The embedded lakeFS cannot listen on {address(self._host, port)}: the port is taken",
+            f"The embedded lakeFS cannot listen on {ListenAddress(self._host, port)}: the port is taken",
             next_step=f"find who has it with: ss -ltnp sport = :{port}, or choose another port",
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from syncd.embedded.installation import address
+from syncd.addresses import ListenAddress, listen_address
 from syncd.window import Listen
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Listening:
         while True:
             try:
                 async with self.serve(window, self.listen) as port:
-                    self.address, self.fault = address(self.listen.host, port), ""
+                    self.address, self.fault = str(ListenAddress(self.listen.host, port)), ""
                     log.info("listening", address=self.address)
                     await asyncio.get_running_loop().create_future()
             except OSError as error:
@@ -59,7 +59,7 @@ class Listening:
     def _failed(self, error: OSError) -> None:
         assert self.listen is not None  # noqa: S101 - see keep
         fault = (
-            f"page, health and metrics are not served at {address(self.listen.host, self.listen.port)}:"
+            f"page, health and metrics are not served at {ListenAddress(self.listen.host, self.listen.port)}:"
             f" {os.strerror(error.errno) if error.errno else error}; set another address as service.listen"
         )
         if fault != self.fault:
@@ -72,11 +72,11 @@ def listen_of(settings: Settings) -> Listen | None:
     asked = settings.service
     if not asked.listen:
         return None
-    host, _, port = asked.listen.rpartition(":")
+    address = listen_address(asked.listen)
     token = asked.listen_token.get_secret_value() if asked.listen_token else ""
     return Listen(
-        host=host.removeprefix("[").removesuffix("]"),
-        port=int(port),
+        host=address.host,
+        port=address.port,
         token=token,
         socket=asked.state_dir / SOCKET,
     )

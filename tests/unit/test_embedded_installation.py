@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncd.embedded.installation import Installation, LastStart, address
+from syncd.embedded.installation import Installation, LastStart
 from syncd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -120,8 +120,3 @@ def test_a_state_directory_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(EmbeddedServerError, match=r"cannot keep its data in .*state"):
         Installation(tmp_path / "state").prepare()
-
-
-def test_addresses_of_both_families_are_written_properly() -> None:
-    assert address("127.0.0.1", 80) == "127.0.0.1:80"
-    assert address("::1", 80) == "[::1]:80"

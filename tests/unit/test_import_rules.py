@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "model": [],
     "errors": [],
     "local_socket": [],
+    "addresses": [],
     "keys": ["model"],
     "names": ["model"],
     "tallies": [],
@@ -53,13 +54,13 @@ MAY_IMPORT = {
     "status": _OUTSIDE,
     "snapshots": _OUTSIDE,
     # two rooms to the side: the settings' own checks, and the server for people who have none
-    "config": ["errors", "names", "planner.tag_name"],
-    "embedded": ["errors", "threads"],
+    "config": ["addresses", "errors", "names", "planner.tag_name"],
+    "embedded": ["addresses", "errors", "threads"],
     # those who put it all together; only here settings are read
     "window": ["tallies", "store.base", "store.pins"],
     "thumbnails": ["errors"],
     "notify": ["threads"],  # it is handed looks at the dataset, and whom to tell
-    "service": [*_OUTSIDE, *_WORK, "config", "embedded", "local_socket", "notify", "window"],
+    "service": [*_OUTSIDE, *_WORK, "config", "addresses", "embedded", "local_socket", "notify", "window"],
     "web": [*_OUTSIDE, *_WORK, "local_socket", "thumbnails", "window"],
     "client": [*_OUTSIDE, *_WORK, "config", "service"],
     "datasets": ["client", "errors", "model", "snapshots", "store.base"],  # the last for the shape of an object
@@ -72,7 +73,7 @@ MAY_IMPORT = {
     "setup": [*_OUTSIDE, "config", "doctor", "embedded"],
     "cli": [
         *[*_OUTSIDE, *_WORK, "config", "doctor", "embedded", "service", "setup", "thumbnails", "web"],
-        *["client", "demo"],
+        *["addresses", "client", "demo"],
     ],
 }
 
