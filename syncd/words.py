@@ -20,5 +20,19 @@ def size(count: float) -> str:
     return f"{value:.1f} TB"
 
 
+def fit(missing: int, orphaned: int) -> str:
+    """Return how a table and the images go together: "1 row without image, 2 images without row".
+
+    Args:
+        missing: Rows that name no image of those there are.
+        orphaned: Images that no row names.
+    """
+    parts = [
+        f"{missing:,} {'row' if missing == 1 else 'rows'} without image" if missing else "",
+        f"{orphaned:,} {'image' if orphaned == 1 else 'images'} without row" if orphaned else "",
+    ]
+    return ", ".join(part for part in parts if part) or "rows and images fit"
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from syncd.cli.common import say
-from syncd.words import size
+from syncd.words import fit, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,11 +54,8 @@ def description(told: Mapping[str, Any]) -> None:
 
 
 def _table_line(table: Mapping[str, Any]) -> str:
-    unfit = [
-        f"{table['missing']:,} without image" if table["missing"] else "",
-        f"{table['orphaned']:,} images without row" if table["orphaned"] else "",
-    ]
-    return ", ".join([f"{table['rows']:,} rows", *(part for part in unfit if part)])
+    fits = "" if table["missing"] is None else f"; {fit(table['missing'], table['orphaned'])}"
+    return f"{table['rows']:,} rows{fits}"
 
 
 def status(picture: Mapping[str, Any]) -> None:
@@ -111,12 +108,7 @@ def _source(source: Mapping[str, Any]) -> None:
 
 
 def _table(table: Mapping[str, Any]) -> None:
-    unfit = [
-        f"{table['missing']:,} rows without image" if table["missing"] else "",
-        f"{table['orphaned']:,} images without row" if table["orphaned"] else "",
-    ]
-    compared = "rows and images fit" if table["missing"] is not None else ""
-    said = ", ".join(part for part in unfit if part) or compared
+    said = "" if table["missing"] is None else fit(table["missing"], table["orphaned"])
     say(f"{table['name']}: {table['rows']:,} rows, read {when(table['read_at'])}{f'; {said}' if said else ''}")
 
 
@@ -140,11 +132,7 @@ def closure(tables: Sequence[Mapping[str, Any]]) -> None:
             say(f"{table['table']}: it has not been read yet; syncd status says why")
             continue
         fits = not (table["missing"] or table["orphaned"])
-        said = (
-            "rows and images fit"
-            if fits
-            else f"{table['missing']} rows without image, {table['orphaned']} images without row"
-        )
+        said = fit(table["missing"], table["orphaned"])
         say(f"{table['table']}: {said}{', which are left out' if table['left_out'] and not fits else ''}")
         for row in table["rows"]:
             say(f"  row {row['key']}: {row['image'] or '(none)'}: {row['reason']}")

@@ -23,7 +23,7 @@ from syncd.cli.common import (
 )
 from syncd.errors import EXIT_FAILED
 from syncd.snapshots.reference import LATEST, find
-from syncd.words import size
+from syncd.words import fit, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,9 +152,7 @@ def _say(told: dict[str, Any]) -> None:
 
 def _say_table(table: Mapping[str, Any]) -> None:
     if table["missing"] is not None:
-        fits = not (table["missing"] or table["orphaned"])
-        unfit = f"{table['missing']:,} without image, {table['orphaned']:,} images without row"
-        said = f"{table['rows']:,} rows, {'which fit the images' if fits else unfit}"
+        said = f"{table['rows']:,} rows; {fit(table['missing'], table['orphaned'])}"
     elif table["unknown"]:
         said = ", ".join(
             part for part in ("" if table["rows"] is None else f"{table['rows']:,} rows", table["unknown"]) if part

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from syncd import __version__
 from syncd.web import access, static
 from syncd.web.keys import WINDOW
-from syncd.words import printable, size
+from syncd.words import fit, printable, size
 
 if TYPE_CHECKING:
     from syncd.errors import SyncdError
@@ -72,7 +72,7 @@ def environment() -> Environment:
         "query": lambda values: urlencode([(name, value) for name, value in values.items() if value not in ("", None)]),
         "cell": cell,
     }
-    made.globals |= {"asset": static.address}
+    made.globals |= {"asset": static.address, "fit": fit}
     return made
 
 

@@ -109,7 +109,7 @@ def test_a_person_is_told_once_the_wait_is_over_and_it_goes_on_by_itself(
     assert (called.returncode, f"held: {said}" in called.stdout) == (3, True), called.stdout
     assert dataset.json_of("snapshot", "--allow-held", exit_code=3)["held"] == said
     listed = dataset.command("status", "--closure").stdout
-    assert "labels: 1 rows without image, 0 images without row" in listed
+    assert "labels: 1 row without image" in listed
     assert f"row 2: late.png: {NOT_THERE}" in listed
     assert tags(versions) == []
 

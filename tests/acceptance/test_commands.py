@@ -91,7 +91,7 @@ def test_show_tells_of_a_snapshot_by_any_of_its_names(dataset: Dataset) -> None:
     said = dataset.command("show").stdout
     assert said.startswith(f"{taken['tag']}\n")
     assert "1 images, " in said
-    assert "2 rows, 1 without image" in said
+    assert "2 rows; 1 row without image" in said
     unknown = dataset.command("show", taken["tag"][:-4])
     assert (unknown.returncode, f"similar: {taken['tag']}" in unknown.stderr) == (1, True)
     assert dataset.command("show", "--at", "2020-01-01").returncode == 1

@@ -120,6 +120,8 @@ def test_now_tells_how_it_stands_and_follows_without_a_reload(shown: Dataset, vi
     page = window.page
     expect(page.locator(".state .word")).to_have_text("idle")
     expect(page.locator(".verdict")).to_contain_text(f"Everything that was seen is in {newest(shown)}")
+    expect(page.locator(".answers")).to_contain_text("Nothing is left out")
+    expect(page.locator(".answers")).to_contain_text("labels: 1 row without image, 2 images without row")
     expect(page.get_by_role("group", name="Tables")).to_contain_text("labels")
     window.shot("now")
     (shown.root / "new.png").write_bytes(b"not an image, and yet a file")

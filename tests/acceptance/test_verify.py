@@ -62,7 +62,7 @@ def test_rows_are_held_against_images_and_the_snapshot_against_its_source(datase
     assert (told["fault_count"], told["source"]) == (0, nothing)
     said = dataset.command("verify", taken, "--source").stdout.splitlines()
     assert said[1:] == [
-        "labels: 3 rows, 1 without image, 1 images without row",
+        "labels: 3 rows; 1 row without image, 1 image without row",
         "as its commit says",
         "as the source is now",
     ]
