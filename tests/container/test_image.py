@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import subprocess
 import time
@@ -83,6 +84,10 @@ def test_it_syncs_and_is_healthy_without_any_rights(
         waited = running.run(["syncd", "status", "--wait", "--timeout", "60"])
         assert waited.returncode == 0, waited.stdout + waited.stderr
         assert reader.objects("main") == folder(tmp_path / "images")
+        address = json.loads(running.run(["syncd", "status", "--json"]).stdout)["http"]["address"]
+        asked = f"import urllib.request as u; print(u.urlopen('http://{address}/').read().decode())"
+        page = running.run(["python3", "-c", asked])
+        assert "Everything that was seen is in" in page.stdout, page.stderr
         of_process_1 = Path(f"/proc/{running.pid}/status").read_text()
         for line in ("Name:\ttini", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"):
             assert line in of_process_1
