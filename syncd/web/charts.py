@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH, HEIGHT, MARGIN = 720, 160, 8
-BAR, BAR_GAP = 9, 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +22,25 @@ class Line:
     height: int = HEIGHT
 
 
-def line(values: Sequence[tuple[float, float]]) -> Line | None:
-    """Return the line through (x, y) points, in the order of x; None for fewer than two."""
-    if len(values) < 2:  # noqa: PLR2004 - a line has two ends
+def steps(values: Sequence[tuple[float, float]], until: float) -> Line | None:
+    """Return the line that keeps each value until the next one, and the last until the right edge; None for no values.
+
+    Args:
+        values: Each with the x from which on it holds, in the order of x.
+        until: The x of the right edge.
+    """
+    if not values:
         return None
-    (first, _), (last, _) = values[0], values[-1]
-    highest, span = max(y for _, y in values), (last - first) or 1.0
-    inside = HEIGHT - 2 * MARGIN
-    points = [
-        (WIDTH * (x - first) / span, HEIGHT - MARGIN - (inside * y / highest if highest else 0.0)) for x, y in values
-    ]
-    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    (first, value), highest = values[0], max(y for _, y in values)
+    span, inside = (until - first) or 1.0, HEIGHT - 2 * MARGIN
+    corners = []
+    for x, y in [*values, (until, values[-1][1])]:
+        across = min(max(WIDTH * (x - first) / span, 0.0), float(WIDTH))
+        corners += [(across, value), (across, y)]
+        value = y
+    drawn = " ".join(
+        f"{across:.1f},{HEIGHT - MARGIN - (inside * y / highest if highest else 0.0):.1f}" for across, y in corners
+    )
     return Line(drawn, f"0,{HEIGHT} {drawn} {WIDTH},{HEIGHT}", highest)
 
 
@@ -44,7 +51,6 @@ class Bar:
     name: str
     before: int
     after: int
-    y: int  # of its upper edge
     before_width: float  # of 100
     after_width: float
 
@@ -54,28 +60,10 @@ class Bar:
         return self.after - self.before
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """Values before and after, one pair of bars each."""
-
-    bars: Sequence[Bar]
-    bar: int = BAR
-
-    @property
-    def height(self) -> int:
-        """Of all of them."""
-        return len(self.bars) * (2 * BAR + BAR_GAP)
-
-
-def bars(counts: Sequence[tuple[str, int, int]]) -> Bars:
-    """Return bars for (name, before, after)."""
+def bars(counts: Sequence[tuple[str, int, int]]) -> list[Bar]:
+    """Return a pair of bars for each (name, before, after)."""
     most = max((max(before, after) for _, before, after in counts), default=1) or 1
-    return Bars(
-        [
-            Bar(name, before, after, number * (2 * BAR + BAR_GAP), 100 * before / most, 100 * after / most)
-            for number, (name, before, after) in enumerate(counts)
-        ]
-    )
+    return [Bar(name, before, after, 100 * before / most, 100 * after / most) for name, before, after in counts]
 
 
 def thinned(values: Sequence[tuple[float, float]], most: int = 400) -> Sequence[tuple[float, float]]:

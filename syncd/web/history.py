@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -70,10 +72,11 @@ async def _history(request: web.Request) -> web.Response:
 
 
 def _chart(values: list[tuple[float, float]]) -> dict[str, Any] | None:
-    drawn = charts.line(charts.thinned(values))
+    drawn = charts.steps(charts.thinned(values), time.time())
     if drawn is None:
         return None
-    return asdict(drawn) | {"first": values[0], "last": values[-1]}
+    since = datetime.fromtimestamp(values[0][0], UTC)
+    return asdict(drawn) | {"first": values[0], "last": values[-1], "since": since}
 
 
 async def _pinned(shelf: Shelf) -> tuple[set[str], str]:

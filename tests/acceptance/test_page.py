@@ -168,6 +168,8 @@ def test_two_images_are_laid_over_each_other(shown: Dataset, visit: Visit) -> No
     page.locator(".card.changed .pictures").click()
     expect(page.locator(".large img")).to_have_count(2)
     expect(page.locator(".swipe")).to_be_visible()
+    before, after = (page.locator(".large img").nth(at).bounding_box() for at in (0, 1))
+    assert before == after
     page.get_by_role("button", name="Flip").click()
     expect(page.get_by_role("button", name="Flip")).to_have_attribute("aria-pressed", "true")
     window.shot("image")
