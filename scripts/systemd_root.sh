@@ -53,7 +53,7 @@ if ! has 2 "$code"; then
     # what says where packages come from is passed on as it is
     env -u VIRTUAL_ENV -u UV_PYTHON HOME=/root UV_CACHE_DIR=/uv-cache SSL_CERT_FILE=/src/ca.crt \
         UV_PROJECT_ENVIRONMENT=/opt/syncd UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 \
-        chroot "$root" /usr/local/bin/uv sync --quiet --frozen --no-dev --no-editable --extra postgres --extra mysql \
+        chroot "$root" /usr/local/bin/uv sync --quiet --frozen --no-dev --no-editable --extra postgres --extra mysql --extra web \
         --project /src --python /usr/bin/python3 >&2
     umount "$root/uv-cache"
     trap - EXIT

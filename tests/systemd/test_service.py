@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from syncd.errors import EXIT_BAD_CONFIGURATION
 from tests.support.booted import CONFIGURATION
@@ -160,6 +162,20 @@ def test_with_every_driver_no_memory_is_written_and_executed(machine: Machine) -
     assert rows == 1
     loading = f"{SYNCD.removesuffix('syncd')}python -c 'import psycopg, pymysql, pyarrow.parquet, sqlalchemy, yaml'"
     machine.said(f"systemd-run --wait --pipe --quiet -p MemoryDenyWriteExecute=yes {loading}")
+
+
+def test_pictures_are_made_behind_all_these_walls(machine: Machine) -> None:
+    """The process that decodes them limits itself, which a filter of system calls may forbid."""
+    drawn = io.BytesIO()
+    Image.new("RGB", (640, 480), "teal").save(drawn, "PNG")
+    machine.write("/srv/images/b.png", drawn.getvalue(), mode=0o640)
+    machine.said("chgrp -R images /srv/images")
+    machine.said("systemctl start syncd")
+    until(lambda: is_in_step(machine, 2), "both are published")
+    commit = status(machine)["snapshot"]["commit_id"]
+    asked = f"http://127.0.0.1:8410/picture/{commit}/small?path=images/b.png"
+    got = f'python3 -c \'import urllib.request as u; print(u.urlopen("{asked}").headers["Content-Type"])\''
+    assert machine.said(got).strip() == "image/jpeg", machine.log_of("syncd")
 
 
 def test_each_dataset_has_a_service_of_its_own(machine: Machine) -> None:
