@@ -30,15 +30,16 @@ async def write_files(settings: Settings, left: str, right: str, *, html: Path |
     require_pages()
     from syncd.thumbnails.sheet import contact_sheet
     from syncd.thumbnails.thumbnails import Thumbnails
-    from syncd.web.labels import Labels
+    from syncd.web.labels import read_labels
     from syncd.web.to_file import Pictures, as_html, sections, tiles
 
     prefix, kept = settings.lakefs.prefix, user_cache_path("syncd") / PICTURES
     async with compared(settings, left, right) as (told, objects, versions), Thumbnails(kept) as thumbnails:
-        labels = Labels(versions, prefix, (told.left, objects[0]), (told.right, objects[1]))
+        sides = (told.left, objects[0]), (told.right, objects[1])
+        labels = await read_labels(versions, prefix, *sides, differing=lambda keys: asyncio.to_thread(told.among, keys))
         found = await sections(told, labels, Pictures(thumbnails, objects, prefix))
         if html is not None:
-            text = await as_html(told, labels, found, settings.lakefs.repository)
+            text = await asyncio.to_thread(as_html, told, labels, found, settings.lakefs.repository)
             await asyncio.to_thread(_write, html, text.encode("utf-8", "replace"))
         if sheet is not None:
             await asyncio.to_thread(_write, sheet, await contact_sheet(tiles(found)))

@@ -63,6 +63,10 @@ class Comparison:
         """Return how many of them differ."""
         return self._files.count(wanted)
 
+    def among(self, paths: Sequence[str]) -> set[str]:
+        """Return those of some paths, at most some thousands, that differ: as they are called now, or were."""
+        return self._files.among(paths)
+
     def say(self, values: Iterable[tuple[str, str]]) -> None:
         """Take in one value of each path, by which changes can be asked for; instead of those taken in before."""
         self._files.say(values)

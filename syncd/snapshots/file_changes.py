@@ -22,6 +22,7 @@ _SCHEMA = """
 CREATE TABLE change (
     path TEXT PRIMARY KEY, kind TEXT NOT NULL, size_bytes INTEGER NOT NULL, sha256 BLOB, old_path TEXT
 ) WITHOUT ROWID;
+CREATE INDEX change_old ON change (old_path) WHERE old_path IS NOT NULL;
 CREATE TABLE pair (new_path TEXT PRIMARY KEY, old_path TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE said (value TEXT, path TEXT, PRIMARY KEY (value, path)) WITHOUT ROWID;
 CREATE VIEW movable AS
@@ -171,6 +172,13 @@ class FileChanges:
         self._scratch.executemany(
             "INSERT OR IGNORE INTO said SELECT ?2, ?1 WHERE EXISTS (SELECT 1 FROM change WHERE path = ?1)", values
         )
+
+    def among(self, paths: Sequence[str]) -> set[str]:
+        """Return those of some paths, at most some thousands, that differ: as they are called now, or were."""
+        marks = ",".join("?" * len(paths))
+        either = f"SELECT path FROM change WHERE path IN ({marks})"  # noqa: S608 - marks
+        former = f"SELECT old_path FROM change WHERE old_path IN ({marks})"  # noqa: S608
+        return {path for (path,) in self._scratch.execute(f"{either} UNION ALL {former}", [*paths, *paths])}
 
     def count(self, wanted: Wanted) -> int:
         """Return how many of them differ."""

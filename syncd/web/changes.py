@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -139,13 +140,13 @@ async def _changes(request: web.Request) -> web.Response:
 async def _told(kept: Kept, asked: Asked) -> dict[str, Any]:
     """Return all that a page tells of a comparison."""
     labels = await kept.labels()
-    columns = await labels.columns()
+    columns = labels.columns()
     table, _, column = asked.by.partition(".")
     chart = None
     if asked.by:
         if (table, column) not in columns:
             raise UsageError(f"no column is called {asked.by!r}", next_step="choose one on the page")
-        chart = charts.bars(await labels.counts(table, column))
+        chart = charts.bars(labels.counts(table, column))
     in_folder = Wanted(asked.wanted.kinds, asked.wanted.below, asked.wanted.contains)
 
     def read(told: Comparison) -> dict[str, Any]:
@@ -161,7 +162,7 @@ async def _told(kept: Kept, asked: Asked) -> dict[str, Any]:
         "folders": found["folders"][:MOST_FOLDERS],
         "more_folders": len(found["folders"]) > MOST_FOLDERS,
         "columns": [f"{table}.{column}" for table, column in columns],
-        "not_read": await labels.why_not(),
+        "not_read": labels.why_not(),
         "chart": chart,
         **await _some(kept, asked),
     }
@@ -177,7 +178,7 @@ async def _some(kept: Kept, asked: Asked) -> dict[str, Any]:
 
     found, count = await kept.read(read, said_by=None if asked.wanted.value is None else (table, column))
     shown = found[:A_PAGE]
-    rows = await labels.of([(one.old_path or one.path, one.path) for one in shown])
+    rows = await asyncio.to_thread(labels.of, [(one.old_path or one.path, one.path) for one in shown])
     return {
         "cards": [
             {"change": one, "is_image": one.path.startswith(IMAGES), "rows": row}

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from syncd.snapshots.comparison import compare
 from syncd.threads import in_thread_to_its_end
-from syncd.web.labels import Labels
+from syncd.web.labels import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from syncd.snapshots.comparison import Comparison
     from syncd.snapshots.reference import Pinned
+    from syncd.web.labels import Labels
     from syncd.window import Shelf
 
 T = TypeVar("T")
@@ -32,10 +33,11 @@ class Kept:
         shelf: Where both are read from.
         left: From.
         right: To.
+        turn: Held while a table is in memory.
     """
 
-    def __init__(self, shelf: Shelf, left: Pinned, right: Pinned) -> None:
-        self._shelf, self.left, self.right = shelf, left, right
+    def __init__(self, shelf: Shelf, left: Pinned, right: Pinned, turn: asyncio.Lock) -> None:
+        self._shelf, self._turn, self.left, self.right = shelf, turn, left, right
         self._one_at_a_time, self._let_go = asyncio.Lock(), asyncio.Event()
         self._made: asyncio.Future[tuple[Comparison, Labels]] = asyncio.get_running_loop().create_future()
         self._said_by: tuple[str, str] | None = None  # the column that changes can be asked for by
@@ -63,8 +65,7 @@ class Kept:
         async with self._one_at_a_time:
             if said_by not in {None, self._said_by}:
                 self._said_by = None  # should it be cut off in the middle
-                values = await labels.values(*said_by)
-                await in_thread_to_its_end(partial(told.say, values.items()))
+                await in_thread_to_its_end(lambda: told.say(labels.values(*said_by).items()))
                 self._said_by = said_by
             return await in_thread_to_its_end(partial(query, told))
 
@@ -96,7 +97,14 @@ class Kept:
                         prefix=shelf.prefix,
                     )
                 )
-                labels = Labels(shelf.versions, shelf.prefix, (self.left, left_objects), (self.right, right_objects))
+                labels = await read_labels(
+                    shelf.versions,
+                    shelf.prefix,
+                    (self.left, left_objects),
+                    (self.right, right_objects),
+                    differing=lambda keys: in_thread_to_its_end(partial(told.among, keys)),
+                    turn=self._turn,
+                )
                 self._made.set_result((told, labels))
                 await self._let_go.wait()
         except asyncio.CancelledError:
@@ -117,7 +125,7 @@ class Comparisons:
     """
 
     def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+        self._shelf, self._turn = shelf, asyncio.Lock()
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
 
     async def __aenter__(self) -> Self:
@@ -134,7 +142,7 @@ class Comparisons:
         key = left.commit.id, right.commit.id
         one = self._kept.get(key)
         if one is None or one.in_vain:
-            one = self._kept[key] = Kept(self._shelf, left, right)
+            one = self._kept[key] = Kept(self._shelf, left, right, self._turn)
         self._kept.move_to_end(key)
         one.users += 1
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from html import escape
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ async def _image(request: web.Request) -> web.Response:
         change = await kept.read(read)
         if change is None:
             raise UsageError(f"{printable(path)} does not differ between the two")
-        (rows,) = await (await kept.labels()).of([(change.old_path or path, path)])
+        (rows,) = await asyncio.to_thread((await kept.labels()).of, [(change.old_path or path, path)])
     return page(
         request,
         "image.html",

@@ -111,7 +111,7 @@ async def sections(told: Comparison, labels: Labels, pictures: Pictures) -> list
     for kind in KINDS:
         wanted = Wanted((kind,), IMAGES)
         changes = await asyncio.to_thread(told.page, wanted, limit=MOST_CARDS)
-        rows = await labels.of([(one.old_path or one.path, one.path) for one in changes])
+        rows = await asyncio.to_thread(labels.of, [(one.old_path or one.path, one.path) for one in changes])
         cards = [Card(one, row) for one, row in zip(changes, rows, strict=True)]
         async with asyncio.TaskGroup() as group:
             for card in cards:
@@ -132,7 +132,7 @@ def tiles(found: Sequence[Section]) -> list[Tile]:
     ]
 
 
-async def as_html(told: Comparison, labels: Labels, found: Sequence[Section], place: str) -> str:
+def as_html(told: Comparison, labels: Labels, found: Sequence[Section], place: str) -> str:
     """Return the file.
 
     Args:
@@ -152,7 +152,7 @@ async def as_html(told: Comparison, labels: Labels, found: Sequence[Section], pl
             ends={"from": told.left.tag or told.left.commit.id, "to": told.right.tag or told.right.commit.id},
             stat=told.of_images,
             tables=told.tables,
-            not_read=await labels.why_not(),
+            not_read=labels.why_not(),
             sections=found,
             place=place,
             version=__version__,

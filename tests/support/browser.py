@@ -65,8 +65,9 @@ class Visitor:
             self.complaints.append(f"asked elsewhere: {request.url}")
 
     def go(self, path: str) -> Page:
-        """Open a page and return it once everything on it is there."""
+        """Open a page and return it once everything on it is there, a comparison too."""
         self.page.goto(f"http://{self.address}{path}", wait_until="load")
+        self.page.locator("[data-again]").wait_for(state="detached")
         return self.page
 
     def shot(self, name: str) -> Path:

@@ -70,7 +70,13 @@ function swiping() {
   show();
 }
 
+function again() {
+  const waiting = document.querySelector("[data-again]");
+  if (waiting) setTimeout(() => location.replace(waiting.dataset.again), 300);
+}
+
 live();
+again();
 copying();
 keys();
 swiping();
