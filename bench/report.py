@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from reasons import reasons
 from record import HERE, Record
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _section(record: Record) -> list[str]:
     ]
     lines += _table(record)
     lines += [""]
-    for note in record.notes:
+    for note in [*record.notes, *reasons(record)]:
         lines += [note, ""]
     lines += [f"{row.who}: {row.does}.\n" for row in record.rows if row.does]
     return lines

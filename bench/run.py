@@ -22,6 +22,7 @@ from pages import pages
 from pull import pull
 from record import KEPT, Record, machine
 from report import PAGE, page
+from shares import shares
 from table import table
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ WORKS: dict[str, Callable[[int], Record]] = {
     "pull-small": lambda rounds: pull("pull-small", "Pulling 100,000 small files", SMALL, rounds=rounds),
     "table": lambda rounds: table(rounds=rounds),
     "pages": lambda rounds: pages(rounds=rounds),
+    "shares": lambda rounds: shares(rounds=rounds),
 }
 QUICK: dict[str, Callable[[int], Record]] = {
     "first": lambda rounds: first_sync("first", "1,000 images", Corpus(files=1_000, size_bytes=19_000), rounds=rounds),
