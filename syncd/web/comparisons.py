@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_KEPT = 4  # each may have some hundred megabytes on the disk
-IDLE_S = 900.0
+IDLE_S, SWEEP_EVERY_S = 900.0, 60.0
 
 
 class Kept:
@@ -53,6 +53,11 @@ class Kept:
     def in_vain(self) -> bool:
         """Whether it could not be made."""
         return self._made.done() and (self._made.cancelled() or self._made.exception() is not None)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has been let go of."""
+        return self._task.done()
 
     async def read(self, query: Callable[[Comparison], T], *, said_by: tuple[str, str] | None = None) -> T:
         """Run a query, which may block, in a thread; raises what went wrong when it was made.
@@ -129,9 +134,12 @@ class Comparisons:
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
 
     async def __aenter__(self) -> Self:
+        self._sweeping = asyncio.create_task(self._sweep())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._sweeping.cancel()
+        await asyncio.wait({self._sweeping})
         for one in self._kept.values():
             await one.end()
         self._kept.clear()
@@ -151,6 +159,12 @@ class Comparisons:
         finally:
             one.users -= 1
             one.used_at_s = asyncio.get_running_loop().time()
+
+    async def _sweep(self) -> None:
+        """Let go of what nobody looks at any more, also when nobody looks at anything."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            await self._let_go()
 
     async def _let_go(self) -> None:
         """Let go of what nobody uses: the longest unused, where there are too many, and what is idle."""

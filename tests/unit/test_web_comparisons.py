@@ -15,6 +15,7 @@ from syncd.snapshots.comparison import Comparison
 from syncd.snapshots.file_changes import Wanted
 from syncd.snapshots.reference import Pinned
 from syncd.store.base import ObjectReader
+from syncd.web import comparisons as module
 from syncd.web.comparisons import Comparisons
 from syncd.window import Shelf
 from tests.support.snapshot_tables import TableSnapshots
@@ -67,6 +68,19 @@ async def test_one_is_made_for_all_who_look(tmp_path: Path) -> None:
     ):
         assert one is other
         assert await one.read(lambda told: told.count(Wanted())) == 1
+
+
+async def test_one_that_nobody_looks_at_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "IDLE_S", 0.05)
+    async with two(tmp_path) as (shelf, left, right), Comparisons(shelf) as comparisons:
+        async with comparisons.lend(left, right) as one:
+            await one.read(lambda told: told.count(Wanted()))
+            await asyncio.sleep(0.2)
+            assert await one.read(lambda told: told.count(Wanted())) == 1, "somebody looks at it"
+        async with asyncio.timeout(PATIENCE_S):
+            while not one.gone:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_query_that_nobody_waits_for_any_more_ends_before_its_comparison_goes(tmp_path: Path) -> None:
