@@ -378,6 +378,7 @@ def test_a_repository_is_shown_without_a_daemon(shown: Dataset, browser: Browser
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Go on").click()
         expect(page.locator(".state .word")).to_have_text("stopped")
+        expect(page.locator(".verdict")).to_contain_text("not known while no daemon runs")
         expect(page.get_by_role("button", name="Take a snapshot now")).to_have_count(0)
         assert window.go("/history").locator("table.history tbody tr").count() == 2
         expect(window.go(f"/snapshots/{tag}").locator(".card")).to_have_count(4)
