@@ -48,6 +48,8 @@ class OpenSnapshot:
     commit_id: str | None
 
 
+_ROWS = "syncd.rows."  # and a table's name, in the commit's metadata
+
 _UNCOMMITTED = """
 SELECT directory || name, staged_sha256, staged_bytes, committed_sha256, committed_bytes
 FROM entry WHERE staged_sha256 IS NOT committed_sha256
@@ -240,6 +242,16 @@ def history(
     query = " AND ".join(terms) + " ORDER BY sequence DESC LIMIT ?"
     for row in connection.execute(query, (*given.values(), limit)):
         yield _snapshot(row)
+
+
+def rows_by_tag(connection: sqlite3.Connection, tags: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many rows each table had, by tag and by table; none of a tag without tables."""
+    found: dict[str, dict[str, int]] = {}
+    marks = ",".join("?" * len(tags))
+    query = f"SELECT tag, key, value FROM snapshot, json_each(metadata) WHERE tag IN ({marks}) AND key LIKE ?"  # noqa: S608
+    for tag, key, value in connection.execute(query, (*tags, f"{_ROWS}%")):
+        found.setdefault(tag, {})[key.removeprefix(_ROWS)] = int(value)
+    return found
 
 
 def growth(connection: sqlite3.Connection) -> list[tuple[float, int, int]]:

@@ -200,10 +200,10 @@ class Limited(Protocol):
 
 @runtime_checkable
 class Relistable(Protocol):
-    """A source that is listed from time to time."""
+    """A source that is looked at as a whole from time to time."""
 
     def request_rescan(self) -> None:
-        """List everything soon."""
+        """Look at all of it soon, although nothing may have changed."""
 
 
 @runtime_checkable

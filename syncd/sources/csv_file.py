@@ -126,8 +126,12 @@ class CsvTable:
     def recheck(self, key: str) -> None:
         """See ``Source.recheck``."""
         if key == self._table_key:
-            self._judged = None
-            self._wake.set()
+            self.request_rescan()
+
+    def request_rescan(self) -> None:
+        """See ``Relistable``."""
+        self._judged = None
+        self._wake.set()
 
     def approve(self) -> str:
         """See ``Source.approve``."""

@@ -53,6 +53,7 @@ async def _history(request: web.Request) -> web.Response:
             )
         ]
     )
+    rows = await shelf.read(snapshots.rows_by_tag, [one.tag for one in found[:A_PAGE]])
     growth = await shelf.read(snapshots.growth)
     pinned, fault = await _pinned(shelf)
     filters = {name: asked.get(name, "") for name in ("trigger", "since", "until", "least")}
@@ -60,6 +61,7 @@ async def _history(request: web.Request) -> web.Response:
         request,
         "history.html",
         snapshots=[snapshot_json(one) | {"removed_at": one.removed_at} for one in found[:A_PAGE]],
+        rows=rows,
         older=found[A_PAGE - 1].tag if len(found) > A_PAGE else "",
         filters=filters,
         filtered=any(filters.values()),

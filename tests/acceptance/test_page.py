@@ -138,6 +138,7 @@ def test_history_lists_filters_and_compares(shown: Dataset, visit: Visit) -> Non
     rows = page.locator("table.history tbody tr")
     expect(rows).to_have_count(2)
     expect(page.get_by_role("img", name="Images over time")).to_be_visible()
+    expect(rows.first.locator("td.number").nth(1)).to_have_text("65")  # rows of the table
     window.shot("history")
     page.get_by_label("At least").fill("50")
     page.get_by_role("button", name="Filter").click()
@@ -221,6 +222,36 @@ def test_of_two_browsers_that_approve_at_once_one_is_told_that_it_was_answered(s
         "Approved: 40 images.",
         "Nothing of what you were shown waits any more: it was answered meanwhile.",
     ]
+
+
+def test_what_is_discarded_stays_published(shown: Dataset, visit: Visit) -> None:
+    before = shown.json_of("show")["images"]
+    shown.configure(guard={"max_delete_percent": 10})
+    shown.daemons[-1].stop()
+    shown.start()
+    for path in list((shown.root / "digits").iterdir())[:40]:
+        path.unlink()
+    shown.status_until(lambda seen: seen["state"] == "held", "it is held")
+    page = logged_in(visit, shown).page
+    page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("status")).to_have_text("Kept published: 40 images.")
+    shown.status_until(lambda seen: seen["state"] == "idle", "nothing waits any more")
+    assert shown.json_of("show")["images"] == before
+
+
+def test_sources_are_listed_anew(shown: Dataset, visit: Visit) -> None:
+    page = logged_in(visit, shown).page
+    page.get_by_role("button", name="List the sources anew").click()
+    expect(page.get_by_role("status")).to_have_text("Listed anew: images, labels.")
+
+
+def test_the_line_for_python_is_copied(shown: Dataset, visit: Visit) -> None:
+    page = logged_in(visit, shown, permissions=["clipboard-read", "clipboard-write"]).page
+    tag = newest(shown)
+    for name, text in (("tag", tag), ("URI", shown.json_of("show")["uri"]), ("Python", f'syncd.open("{tag}")')):
+        page.get_by_role("button", name=f"Copy {name}").click()
+        expect(page.get_by_role("button", name=f"Copy {name}")).to_have_text("copied")
+        assert page.evaluate("navigator.clipboard.readText()") == text
 
 
 def test_names_and_images_of_strangers_do_nothing(shown: Dataset, visit: Visit) -> None:
