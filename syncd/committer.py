@@ -14,7 +14,7 @@ import structlog
 
 from syncd.commit_text import message_of, metadata_of, roles_of
 from syncd.errors import ConflictStoreError, NeedsPersonStoreError, NothingToCommitError
-from syncd.journal import snapshots, tables
+from syncd.journal import history, snapshots, tables
 from syncd.store.base import INTENT_METADATA
 from syncd.store.pins import Keeper
 
@@ -86,7 +86,7 @@ class Committer:
             summary.rows,
             schemas=await self._journal.read(tables.schemas),
             configured=self._roles,
-            before=await self._journal.read(snapshots.newest_metadata),
+            before=await self._journal.read(history.newest_metadata),
         )
         intent = uuid.uuid4().hex
         await self._journal.begin_snapshot(
@@ -206,7 +206,7 @@ class Committer:
         )
 
     async def _done(self, opened: OpenSnapshot) -> Snapshot | None:
-        snapshot = await self._journal.read(snapshots.by_sequence, opened.sequence)
+        snapshot = await self._journal.read(history.by_sequence, opened.sequence)
         if snapshot is not None:
             log.info(
                 "snapshot_published",

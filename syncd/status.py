@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from syncd.journal import pictures, problems, snapshots, tables
+from syncd.journal import history, pictures, problems, tables
 
 if TYPE_CHECKING:
     import sqlite3
@@ -98,7 +98,7 @@ def status(connection: sqlite3.Connection, daemon: DaemonPicture | None) -> dict
     """
     counts = pictures.counts(connection)
     standing = pictures.standing(connection, count_up_to=1)
-    newest = next(snapshots.history(connection, limit=1), None)
+    newest = next(history.finished(connection, limit=1), None)
     return {
         **headline(connection, daemon),
         "pending": {

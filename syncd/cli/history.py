@@ -13,7 +13,7 @@ from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, ReferenceArgument, configured, print_json, say
 from syncd.cli.path_log import log_of_path, logged
 from syncd.errors import UsageError
-from syncd.journal import snapshots
+from syncd.journal import history
 from syncd.journal.journal import open_readonly
 from syncd.model import Trigger  # noqa: TC001 - typer reads it
 from syncd.snapshots.description import describe
@@ -40,10 +40,10 @@ def log(
     first, last = moment_of(since) if since else None, moment_of(until) if until else None
     with open_readonly(settings.service.state_dir) as connection:
         if path is None:
-            made = snapshots.history(connection, limit=limit, since=first, until=last, trigger=trigger)
+            made = history.finished(connection, limit=limit, since=first, until=last, trigger=trigger)
             found = [logged(one) for one in made]
         else:
-            known = partial(snapshots.by_intent, connection)
+            known = partial(history.by_intent, connection)
             asked = log_of_path(settings, path, known=known, limit=limit, since=first, until=last, trigger=trigger)
             found = asyncio.run(asked)
     if json:

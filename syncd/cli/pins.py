@@ -15,7 +15,7 @@ import typer
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, WhichArgument, configured, print_json, say
 from syncd.errors import EXIT_FAILED, JournalError, SyncdError
-from syncd.journal import snapshots
+from syncd.journal.history import by_tag
 from syncd.journal.journal import open_readonly
 from syncd.snapshots.reference import find
 from syncd.store.pins import Keeper
@@ -79,7 +79,7 @@ async def _unpin(settings: Settings, reference: str) -> dict[str, Any]:
 def _known(settings: Settings, tag: str) -> Snapshot | None:
     """Return the snapshot that got a tag, if there is a journal here that says so."""
     with suppress(JournalError), open_readonly(settings.service.state_dir) as connection:
-        return snapshots.by_tag(connection, tag)
+        return by_tag(connection, tag)
     return None
 
 

@@ -10,7 +10,7 @@ import typer
 
 from syncd.cli import show
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
-from syncd.journal import snapshots
+from syncd.journal import history
 from syncd.journal.journal import open_readonly
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def _plan(settings: Settings) -> dict[str, Any]:
     from syncd.service.limits import keep_rules
 
     with open_readonly(settings.service.state_dir) as connection:
-        kept = list(snapshots.history(connection, limit=-1, kept=True))[::-1]
+        kept = list(history.finished(connection, limit=-1, kept=True))[::-1]
     async with open_reader(settings) as reader:
         found = await claims(reader.pins, datetime.now(UTC))
         told = await notes(reader.pins, found)

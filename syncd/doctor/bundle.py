@@ -18,7 +18,7 @@ from syncd.doctor.host import unit_of
 from syncd.doctor.names import NameFilter
 from syncd.doctor.outside import said_by
 from syncd.errors import SyncdError
-from syncd.journal import pictures, problems, snapshots
+from syncd.journal import history, pictures, problems
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES, TABLES
 from syncd.service import control
@@ -130,7 +130,7 @@ def _journal(settings: Settings | None) -> Mapping[str, Any]:
             return {
                 "counts": asdict(pictures.counts(connection)),
                 "not_synced": problems.counts(connection),
-                "snapshots": [snapshot_json(one) for one in snapshots.history(connection, limit=MOST_SNAPSHOTS)],
+                "snapshots": [snapshot_json(one) for one in history.finished(connection, limit=MOST_SNAPSHOTS)],
             }
     except SyncdError as error:
         return {"error": error.fact}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from syncd.journal import (
     adoption,
     closure,
+    history,
     listings,
     observations,
     pictures,
@@ -246,7 +247,7 @@ class Journal:
 
     async def latest_snapshot(self) -> Snapshot | None:
         """Return the newest finished snapshot."""
-        return await self.read(lambda connection: next(snapshots.history(connection, limit=1), None))
+        return await self.read(lambda connection: next(history.finished(connection, limit=1), None))
 
     async def bind(self, target: Mapping[str, str]) -> None:
         """Remember what this journal is about, or check that it still is; see ``adoption.bind``."""

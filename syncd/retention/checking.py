@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import NotFoundStoreError
 from syncd.journal import snapshots
+from syncd.journal.history import finished
 from syncd.store.pins import Keeper, prefix_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class History:
 def history(connection: sqlite3.Connection) -> History:
     """Read the history from a journal."""
     opened = snapshots.open_snapshot(connection)
-    made = list(snapshots.history(connection, limit=-1))
+    made = list(finished(connection, limit=-1))
     return History(made[::-1], None if opened is None else opened.commit_id)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.errors import JournalError, StoreError
-from syncd.journal import snapshots
+from syncd.journal.history import finished, remove
 from syncd.planner.retention import judge
 from syncd.retention.checking import check, history, repair
 from syncd.retention.claims import claims
@@ -127,7 +127,7 @@ class Retention:
                 if self._remove_tags:
                     await self._remove_tag(one)
                 await self._pins.unpin(Keeper.RETENTION, one.commit_id)
-            await self._journal.write(snapshots.remove, page, self._clock())
+            await self._journal.write(remove, page, self._clock())
             for one in page:
                 log.info("snapshot_removed", tag=one.tag, commit_id=one.commit_id, made_at=one.created_at.isoformat())
             count += len(page)
@@ -137,7 +137,7 @@ class Retention:
         """Return what is not kept, the oldest first. Where the rules keep everything, lakeFS is not asked."""
         if self._rules.keep_all:
             return []
-        kept = (await self._journal.read(lambda read: list(snapshots.history(read, limit=-1, kept=True))))[::-1]
+        kept = (await self._journal.read(lambda read: list(finished(read, limit=-1, kept=True))))[::-1]
         if not await self._removed_of(kept):
             return []
         wanted = await self._claims()

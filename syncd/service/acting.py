@@ -6,7 +6,7 @@ import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from syncd.journal import snapshots
+from syncd.journal import history
 from syncd.service import approval
 from syncd.service.pinning import pin
 from syncd.service.report import answer_json
@@ -64,4 +64,4 @@ class Acting:
         return {"sources": asked}
 
     async def _known(self, tag: str) -> Snapshot | None:
-        return await self._engine.journal.read(snapshots.by_tag, tag)
+        return await self._engine.journal.read(history.by_tag, tag)

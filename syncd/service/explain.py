@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from syncd.errors import JournalError, UsageError
-from syncd.journal import exclusion, pictures, problems, snapshots
+from syncd.journal import exclusion, history, pictures, problems
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES, TABLES
 from syncd.service.sources import folder_settings
@@ -46,7 +46,7 @@ def explain(settings: Settings, file: Path) -> dict[str, Any]:
             told["withheld_by"] = exclusion.unnaming(connection, key, exclusion.effective(connection))
         told["problems"] = [problem_json(one) for one in problems.standing(connection, limit=10, path=path)]
         if entry is not None and entry.committed_in is not None:
-            snapshot = snapshots.by_sequence(connection, entry.committed_in)
+            snapshot = history.by_sequence(connection, entry.committed_in)
             told["snapshot"] = None if snapshot is None else snapshot_json(snapshot)
     told["lines"] = _lines(told, entry)
     return told

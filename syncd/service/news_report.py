@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from syncd.journal import problems, snapshots
+from syncd.journal import history, problems
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ def new_snapshots(connection: sqlite3.Connection, told_up_to: str | None) -> lis
         connection: A reader of the journal.
         told_up_to: A commit; "": all are new; None: the newest alone is asked for.
     """
-    newest_first = snapshots.history(connection, limit=1 if told_up_to is None else MOST_AT_ONCE)
+    newest_first = history.finished(connection, limit=1 if told_up_to is None else MOST_AT_ONCE)
     return list(takewhile(lambda one: one.commit_id != told_up_to, newest_first))[::-1]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from syncd.errors import StoreError, UsageError
-from syncd.journal import snapshots
+from syncd.journal import history
 from syncd.model import Trigger
 from syncd.snapshots.reference import moment_of
 from syncd.status import snapshot_json
@@ -42,7 +42,7 @@ async def _history(request: web.Request) -> web.Response:
     least = _number(asked.get("least", ""))
     found = await shelf.read(
         lambda connection: [
-            *snapshots.history(
+            *history.finished(
                 connection,
                 limit=A_PAGE + 1,
                 since=since,
@@ -53,8 +53,8 @@ async def _history(request: web.Request) -> web.Response:
             )
         ]
     )
-    rows = await shelf.read(snapshots.rows_by_tag, [one.tag for one in found[:A_PAGE]])
-    growth = await shelf.read(snapshots.growth)
+    rows = await shelf.read(history.rows_by_tag, [one.tag for one in found[:A_PAGE]])
+    growth = await shelf.read(history.growth)
     pinned, fault = await _pinned(shelf)
     filters = {name: asked.get(name, "") for name in ("trigger", "since", "until", "least")}
     return page(

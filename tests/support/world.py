@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 
 from syncd.committer import Committer
 from syncd.gate import ClosedTable, Gate
-from syncd.journal import Journal, closure, moments, snapshots
+from syncd.journal import Journal, closure, history, moments
 from syncd.model import RowImage, Snapshot
 from syncd.ownership.preparation import Preparation
 from syncd.planner.facts import Plan, Policies
@@ -428,4 +428,4 @@ class World:
         return {key: stored.content for key, stored in self.repository.tree(reference).items()}
 
     async def history(self) -> list[Snapshot]:
-        return await self.journal.read(lambda connection: list(snapshots.history(connection, limit=1000)))
+        return await self.journal.read(lambda connection: list(history.finished(connection, limit=1000)))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from syncd.errors import TransientStoreError
-from syncd.journal import snapshots
+from syncd.journal.history import by_tag, finished
 from syncd.ownership.lease import LeaseError
 from syncd.planner.retention import KeepRules
 from syncd.retention.checking import PinFault, check, history, repair
@@ -340,7 +340,7 @@ async def test_the_history_can_be_asked_for_what_is_kept(world):
     tags = await publish(world, 3)
     await keeping(world, last=1)
     await world.engine.retention.apply()
-    kept = await world.journal.read(lambda read: [one.tag for one in snapshots.history(read, limit=-1, kept=True)])
+    kept = await world.journal.read(lambda read: [one.tag for one in finished(read, limit=-1, kept=True)])
     assert kept == [tags[2]]
-    assert (await world.journal.read(snapshots.by_tag, tags[0])).removed_at is not None
-    assert await world.journal.read(snapshots.by_tag, "snap") is None
+    assert (await world.journal.read(by_tag, tags[0])).removed_at is not None
+    assert await world.journal.read(by_tag, "snap") is None
