@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+EXAMINED_AFTER_S, LOOK_EVERY_S = 60.0, 0.5  # the journal, at the latest; until then it waits for the first listings
 PAUSE_S = 5.0  # before a source that could not go on is started again
 
 
@@ -124,6 +125,11 @@ async def _until_done(loop: asyncio.Task[None]) -> JournalBrokenError | None:
 
 
 async def _examine(engine: Engine) -> None:
+    """Examine the journal once the start is over: it takes seconds of the disk and of a core."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(EXAMINED_AFTER_S):
+            while not all(source.health().complete for source in engine.sources):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(LOOK_EVERY_S)
     with contextlib.suppress(JournalBrokenError):  # the loop finds out, and ends the process
         await engine.journal.examine()
 
