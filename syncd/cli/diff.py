@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.common import ConfigOption, JsonOption, configured, print_json, say
+from syncd.errors import UsageError
 from syncd.snapshots.reference import find
 from syncd.words import size
 
@@ -48,6 +49,8 @@ def diff(
     """Show what changed from A to B: + added, ~ changed, - deleted, R renamed; and the rows of each table, by key."""
     settings = configured(config, reads_only=True).settings
     if html is not None or contact_sheet is not None:
+        if rows or stat or json:
+            raise UsageError("--html and --contact-sheet go with none of --rows, --stat and --json")
         from syncd.cli.pictured import write_files
 
         asyncio.run(write_files(settings, left, right, html=html, sheet=contact_sheet))

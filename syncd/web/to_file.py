@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from syncd import __version__
 from syncd.errors import StoreError
 from syncd.model import IMAGES
 from syncd.snapshots.file_changes import Wanted
+from syncd.threads import in_thread_to_its_end
 from syncd.thumbnails.maker import Picture
 from syncd.thumbnails.sheet import Tile
 from syncd.thumbnails.thumbnails import SMALL
@@ -110,14 +112,14 @@ async def sections(told: Comparison, labels: Labels, pictures: Pictures) -> list
 
     for kind in KINDS:
         wanted = Wanted((kind,), IMAGES)
-        changes = await asyncio.to_thread(told.page, wanted, limit=MOST_CARDS)
+        changes = await in_thread_to_its_end(partial(told.page, wanted, limit=MOST_CARDS))
         rows = await asyncio.to_thread(labels.of, [(one.old_path or one.path, one.path) for one in changes])
         cards = [Card(one, row) for one, row in zip(changes, rows, strict=True)]
         async with asyncio.TaskGroup() as group:
             for card in cards:
                 group.create_task(fill(card))
         if cards:
-            found.append(Section(kind, await asyncio.to_thread(told.count, wanted), cards))
+            found.append(Section(kind, await in_thread_to_its_end(partial(told.count, wanted)), cards))
     return found
 
 

@@ -452,6 +452,8 @@ def test_a_comparison_is_one_file_that_needs_nothing_else(shown: Dataset, browse
     html, sheet = shown.directory / "diff.html", shown.directory / "diff.png"
     done = shown.command("diff", first, last, "--html", str(html), "--contact-sheet", str(sheet))
     assert done.returncode == 0, done.stderr
+    both = shown.command("diff", first, last, "--html", str(html), "--json")
+    assert (both.returncode, "go with none of" in both.stderr) == (EXIT_USAGE, True)
     context = browser.new_context(offline=True)
     asked: list[str] = []
     page = context.new_page()
