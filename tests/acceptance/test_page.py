@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -248,10 +249,16 @@ def test_sources_are_listed_anew(shown: Dataset, visit: Visit) -> None:
 def test_the_line_for_python_is_copied(shown: Dataset, visit: Visit) -> None:
     page = logged_in(visit, shown, permissions=["clipboard-read", "clipboard-write"]).page
     tag = newest(shown)
-    for name, text in (("tag", tag), ("URI", shown.json_of("show")["uri"]), ("Python", f'syncd.open("{tag}")')):
+    copied = {}
+    for name in ("tag", "URI", "Python"):
         page.get_by_role("button", name=f"Copy {name}").click()
         expect(page.get_by_role("button", name=f"Copy {name}")).to_have_text("copied")
-        assert page.evaluate("navigator.clipboard.readText()") == text
+        copied[name] = page.evaluate("navigator.clipboard.readText()")
+    assert (copied["tag"], copied["URI"]) == (tag, shown.json_of("show")["uri"])
+    program = f"import syncd\nwith {copied['Python']} as opened: print(opened.tag)"
+    environment = {**shown.environment, "SYNCD_CONFIG": str(shown.config)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == tag, ran.stderr
 
 
 def test_names_and_images_of_strangers_do_nothing(shown: Dataset, visit: Visit) -> None:
