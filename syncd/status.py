@@ -34,6 +34,9 @@ class State(StrEnum):
     STOPPED = "stopped"  # no daemon runs
 
 
+IN_STEP = (State.IDLE, State.DEGRADED)  # the newest snapshot holds all that was seen of the source
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonPicture:
     """What only a running daemon knows."""

@@ -70,7 +70,7 @@ async def _unpin(settings: Settings, reference: str) -> dict[str, Any]:
 
     async with open_reader(settings) as reader:
         found = await find(reader.versions, reference, publish=settings.lakefs.publish_branch)
-        name = found.tag or found.commit.id
+        name = found.name
         if not await reader.pins.unpin(Keeper.PERSON, found.commit.id):
             raise NotPinnedError(f"nobody has pinned {name}", next_step="syncd pins lists what is pinned")
     return {"tag": found.tag, "commit_id": found.commit.id}

@@ -76,7 +76,7 @@ async def image(session: Session, found: Pinned, path: str) -> ObjectInfo:
             return one
         break
     raise NotFoundStoreError(
-        f"the snapshot {found.tag or found.commit.id} has no image {path!r}",
+        f"the snapshot {found.name} has no image {path!r}",
         next_step="paths are relative to the watched folder, as snapshot.images() gives them",
     )
 

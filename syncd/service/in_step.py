@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from syncd.service.standing import IN_STEP
+from syncd.status import IN_STEP
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -18,8 +18,7 @@ from syncd.notify.ping import Ping
 from syncd.notify.post import Post, Receivers
 from syncd.notify.webhook import Webhook
 from syncd.service import news_report
-from syncd.service.standing import IN_STEP
-from syncd.status import State, snapshot_json
+from syncd.status import IN_STEP, State, snapshot_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from syncd.window import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from syncd.service.lakefs import Reader
-    from syncd.store.base import ObjectReader
     from syncd.window import ReadJournal
 
 PICTURES = "pictures.db"
@@ -27,17 +24,11 @@ def shelf_of(reader: Reader, read: ReadJournal, pictures: Path) -> Shelf:
         pictures: A file for those that are made.
     """
     place = reader.settings.lakefs
-
-    @asynccontextmanager
-    async def objects(reference: str) -> AsyncIterator[ObjectReader]:
-        async with reader.objects(reference) as opened:
-            yield opened
-
     return Shelf(
         read=read,
         versions=reader.versions,
         pins=reader.pins,
-        objects=objects,
+        objects=reader.objects,
         repository=place.repository,
         publish_branch=place.publish_branch,
         prefix=place.prefix,

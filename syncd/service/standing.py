@@ -12,7 +12,7 @@ from syncd.service import health
 from syncd.service.acting import Acting
 from syncd.service.report import daemon_picture
 from syncd.service.shelf import PICTURES, shelf_of
-from syncd.status import State, headline, iso, status
+from syncd.status import IN_STEP, headline, iso, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from syncd.tallies import Tallies
 
 EVERY_S = 5.0
-IN_STEP = (State.IDLE, State.DEGRADED)  # the newest snapshot holds all that was seen of the source
 SIGNS_OF_LIFE = 3.0  # in the time that the manager waits for one
 
 log = structlog.get_logger(__name__)

@@ -47,7 +47,7 @@ def snapshot_of(found: Pinned, *, repository: str, prefix: str) -> dict[str, Any
         "trigger": said.get("syncd.trigger"),
         **{key: _number(said, f"syncd.{key}") for key in _COUNTS},
         "digest": said.get("syncd.digest"),
-        "uri": f"lakefs://{repository}/{found.tag or found.commit.id}/{prefix}",
+        "uri": f"lakefs://{repository}/{found.name}/{prefix}",
     }
 
 

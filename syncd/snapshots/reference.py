@@ -30,6 +30,11 @@ class Pinned:
     commit: Commit
     tag: str | None  # None: it has none that is known, as a branch's head or a commit of someone else's
 
+    @property
+    def name(self) -> str:
+        """What it is called: its tag, or the commit's id."""
+        return self.tag or self.commit.id
+
 
 async def find(versions: VersionStore, asked: str, *, publish: str) -> Pinned:
     """Return the commit that a tag, a commit id or its beginning, a branch, or "latest" means.

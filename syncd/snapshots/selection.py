@@ -45,6 +45,6 @@ async def _area(path: str, found: Pinned, versions: VersionStore, prefix: str) -
                 return area
             break
     raise UsageError(
-        f"{found.tag or found.commit.id} holds nothing called {path!r}",
+        f"{found.name} holds nothing called {path!r}",
         next_step="name paths as the snapshot has them: images/cats/1.jpg, images/cats, tables/labels.csv",
     )

@@ -116,7 +116,7 @@ async def stored_table(found: Pinned, name: str, versions: VersionStore, prefix:
     tables = await stored_tables(found, versions, prefix)
     if name not in tables:
         raise UnknownTableError(
-            f"the snapshot {found.tag or found.commit.id} has no table {name!r}",
+            f"the snapshot {found.name} has no table {name!r}",
             cause=f"its tables are: {', '.join(tables)}" if tables else "it has no tables",
         )
     return tables[name]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
 
-from syncd.thumbnails import wire
+from syncd.thumbnails import isolated, wire
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 ANSWER_S = 15.0
 IDLE_S = 60.0  # then the child's memory is given back
-_COMMAND = (sys.executable, "-I", "-m", "syncd.thumbnails.child")
 NEEDED = "PIL"
 MISSING = "Pillow is not installed: pip install 'syncd[web]'"
 _ENDED = "decoding it took too much time or memory, or ended the process that did it"
@@ -80,14 +77,7 @@ class Maker:
 
     async def _started(self) -> Process:
         if self._child is None or self._child.returncode is not None:
-            self._child = await asyncio.create_subprocess_exec(
-                *_COMMAND,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={"PATH": os.defpath},  # nothing that is secret
-                cwd="/",
-            )
+            self._child = await isolated.start("child")
         return self._child
 
     async def _ask(self, child: Process, content: bytes, edge: int) -> Picture:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.errors import SyncdError
+from syncd.thumbnails import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_TILES = 600
 DRAW_S = 120.0
-_COMMAND = (sys.executable, "-I", "-m", "syncd.thumbnails.sheet_child")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +40,7 @@ async def contact_sheet(tiles: Sequence[Tile]) -> bytes:
     asked = [
         {"kind": one.kind, "name": one.name, "picture": b64encode(one.picture).decode()} for one in tiles[:MOST_TILES]
     ]
-    child = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={"PATH": os.defpath},
-        cwd="/",
-    )
+    child = await isolated.start("sheet_child")
     try:
         async with asyncio.timeout(DRAW_S):
             drawn, _ = await child.communicate(json.dumps(asked).encode())

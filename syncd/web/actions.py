@@ -52,12 +52,12 @@ def _doing(
 
 
 async def _snapshot(actions: Actions, form: Any) -> str:
-    answer = await actions.snapshot(_reason(form, needed=False))
+    answer = await actions.snapshot(_reason(form))
     return f"The newest snapshot is {answer['tag']}: it holds all that was there when you asked."
 
 
 async def _pin(actions: Actions, form: Any) -> str:
-    answer = await actions.pin(str(form.get("reference", "")), _reason(form, needed=True))
+    answer = await actions.pin(str(form.get("reference", "")), str(form.get("reason", "")))
     return f"Pinned: {answer['tag'] or answer['commit_id']}."
 
 
@@ -99,9 +99,9 @@ def _shown(form: Any) -> dict[str, Any]:
         raise UsageError("the form is not one of these pages", next_step="load the page again") from error
 
 
-def _reason(form: Any, *, needed: bool) -> str:
+def _reason(form: Any) -> str:
     reason = str(form.get("reason", "")).strip()
-    if len(reason) > LONGEST_REASON or (needed and not reason):
+    if len(reason) > LONGEST_REASON:
         raise UsageError(
             f"the reason has {len(reason):,} characters", next_step=f"write 1 to {LONGEST_REASON:,} of them"
         )

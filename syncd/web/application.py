@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 ANSWER_S = 10.0  # the most an answer may take
 ACTION_S = 55.0  # what is asked for may take longer
 NEEDED = "jinja2"
+# with all else that is loaded: in a running daemon it would hold everything up for a tenth of a second
+if find_spec(NEEDED) is not None:
+    from syncd.web import pages
 WITHOUT_PAGES = f"""\
 /livez     the process works
 /readyz    snapshots can be made; with ?verbose: what was checked
@@ -56,8 +59,6 @@ def application(window: Window, *, token: str) -> web.Application:
     if find_spec(NEEDED) is None:
         app.router.add_get("/", _without_pages)
     else:
-        from syncd.web import pages  # noqa: PLC0415 - see above
-
         pages.add_to(app)
     return app
 

@@ -89,6 +89,11 @@ async def ends(request: web.Request) -> tuple[Pinned, Pinned]:
     return await pinned(shelf, query.get("from", "")), await pinned(shelf, query.get("to") or LATEST)
 
 
+def in_address(left: Pinned, right: Pinned) -> dict[str, str]:
+    """Return two snapshots as :func:`ends` reads them from an address."""
+    return {"from": left.name, "to": right.name}
+
+
 async def _snapshot(request: web.Request) -> web.Response:
     """Show one snapshot, and what changed since the one before."""
     shelf = request.app[WINDOW].shelf
@@ -114,12 +119,11 @@ async def _compared(
     request: web.Request, template: str, left: Pinned, right: Pinned, values: dict[str, Any]
 ) -> web.Response:
     asked = asked_of(request.query)
-    ends_in_address = {"from": left.tag or left.commit.id, "to": right.tag or right.commit.id}
     patience_s = LATER_LOOK_S if "waiting" in request.query else FIRST_LOOK_S
     async with request.app[COMPARISONS].lend(left, right) as kept:
         if not await kept.ready(patience_s):
             return page(request, "waiting.html", address=_waiting_address(request))
-        told = {"left": left, "right": right, "ends": ends_in_address, **await _told(kept, asked)}
+        told = {"left": left, "right": right, "ends": in_address(left, right), **await _told(kept, asked)}
         return page(request, template, **values, comparison=told)
 
 
@@ -131,7 +135,7 @@ async def _changes(request: web.Request) -> web.Response:
         told = {
             "left": left,
             "right": right,
-            "ends": {"from": left.tag or left.commit.id, "to": right.tag or right.commit.id},
+            "ends": in_address(left, right),
             **await _some(kept, asked),
         }
         return page(request, "_cards.html", comparison=told)

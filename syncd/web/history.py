@@ -23,6 +23,7 @@ from syncd.web.render import page
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from syncd.model import Snapshot
     from syncd.window import Shelf
 
 A_PAGE = 50
@@ -40,21 +41,21 @@ async def _history(request: web.Request) -> web.Response:
     trigger = _trigger(asked.get("trigger", ""))
     since, until = (moment_of(asked[name]) if asked.get(name) else None for name in ("since", "until"))
     least = _number(asked.get("least", ""))
-    found = await shelf.read(
-        lambda connection: [
-            *history.finished(
-                connection,
-                limit=A_PAGE + 1,
-                since=since,
-                until=until,
-                trigger=trigger,
-                least_changes=least,
-                before=asked.get("before") or None,
-            )
-        ]
-    )
-    rows = await shelf.read(history.rows_by_tag, [one.tag for one in found[:A_PAGE]])
-    growth = await shelf.read(history.growth)
+
+    def look(connection: Any) -> tuple[list[Snapshot], Any, Any]:  # of the journal's own kind
+        made = history.finished(
+            connection,
+            limit=A_PAGE + 1,
+            since=since,
+            until=until,
+            trigger=trigger,
+            least_changes=least,
+            before=asked.get("before") or None,
+        )
+        found = list(made)
+        return found, history.rows_by_tag(connection, [one.tag for one in found[:A_PAGE]]), history.growth(connection)
+
+    found, rows, growth = await shelf.read(look)
     pinned, fault = await _pinned(shelf)
     filters = {name: asked.get(name, "") for name in ("trigger", "since", "until", "least")}
     return page(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from syncd.errors import SyncdError
+from syncd.status import IN_STEP
 from syncd.web import access
 from syncd.web.keys import LIVE, WINDOW
 from syncd.web.render import page
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SIGN_OF_LIFE_S = 15.0  # between two lines, so that a connection that is gone is noticed
-IN_STEP = frozenset({"idle", "degraded"})
 
 
 def routes() -> Iterable[web.RouteDef]:

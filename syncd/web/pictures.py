@@ -12,7 +12,7 @@ from aiohttp import web
 from syncd.errors import UsageError
 from syncd.model import IMAGES
 from syncd.thumbnails.thumbnails import LARGE, SMALL
-from syncd.web.changes import ends
+from syncd.web.changes import ends, in_address
 from syncd.web.keys import COMPARISONS, READERS, THUMBNAILS, WINDOW
 from syncd.web.render import page
 from syncd.words import printable
@@ -87,7 +87,7 @@ async def _image(request: web.Request) -> web.Response:
         "image.html",
         left=left,
         right=right,
-        ends={"from": left.tag or left.commit.id, "to": right.tag or right.commit.id},
+        ends=in_address(left, right),
         change=change,
         rows=rows,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from syncd.errors import UsageError
-from syncd.web.changes import ends
+from syncd.web.changes import ends, in_address
 from syncd.web.keys import COMPARISONS
 from syncd.web.render import page
 
@@ -45,7 +45,7 @@ async def _rows(request: web.Request) -> web.Response:
     values: dict[str, Any] = {
         "left": left,
         "right": right,
-        "ends": {"from": left.tag or left.commit.id, "to": right.tag or right.commit.id},
+        "ends": in_address(left, right),
         "table": table,
         "rows": [one for _, one in found[:A_PAGE]],
         "next": found[A_PAGE - 1][0].hex() if len(found) > A_PAGE else "",

@@ -151,7 +151,7 @@ def as_html(told: Comparison, labels: Labels, found: Sequence[Section], place: s
         .render(
             left=told.left,
             right=told.right,
-            ends={"from": told.left.tag or told.left.commit.id, "to": told.right.tag or told.right.commit.id},
+            ends={"from": told.left.name, "to": told.right.name},
             stat=told.of_images,
             tables=told.tables,
             not_read=labels.why_not(),

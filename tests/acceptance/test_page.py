@@ -112,6 +112,16 @@ def logged_in(visit: Visit, dataset: Dataset, **options: object) -> Visitor:
     return window
 
 
+def have_deletions_held(dataset: Dataset) -> None:
+    """Remove forty images, which is more than may go unasked."""
+    dataset.configure(guard={"max_delete_percent": 10})
+    dataset.daemons[-1].stop()
+    dataset.start()
+    for path in list((dataset.root / "digits").iterdir())[:40]:
+        path.unlink()
+    dataset.status_until(lambda seen: seen["state"] == "held", "it is held")
+
+
 def newest(dataset: Dataset) -> str:
     return str(dataset.json_of("show")["tag"])
 
@@ -204,12 +214,7 @@ def test_it_is_pinned_from_the_page(shown: Dataset, visit: Visit) -> None:
 
 
 def test_of_two_browsers_that_approve_at_once_one_is_told_that_it_was_answered(shown: Dataset, visit: Visit) -> None:
-    shown.configure(guard={"max_delete_percent": 10})
-    shown.daemons[-1].stop()
-    shown.start()
-    for path in list((shown.root / "digits").iterdir())[:40]:
-        path.unlink()
-    shown.status_until(lambda seen: seen["state"] == "held", "it is held")
+    have_deletions_held(shown)
     one, two = (logged_in(visit, shown) for _ in range(2))
     for window in (one, two):
         expect(window.page.locator(".held")).to_contain_text("40 of")
@@ -227,12 +232,7 @@ def test_of_two_browsers_that_approve_at_once_one_is_told_that_it_was_answered(s
 
 def test_what_is_discarded_stays_published(shown: Dataset, visit: Visit) -> None:
     before = shown.json_of("show")["images"]
-    shown.configure(guard={"max_delete_percent": 10})
-    shown.daemons[-1].stop()
-    shown.start()
-    for path in list((shown.root / "digits").iterdir())[:40]:
-        path.unlink()
-    shown.status_until(lambda seen: seen["state"] == "held", "it is held")
+    have_deletions_held(shown)
     page = logged_in(visit, shown).page
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_role("status")).to_have_text("Kept published: 40 images.")
