@@ -71,7 +71,7 @@ def _counts(done: Pulled) -> dict[str, Any]:
         "fetched_objects": done.fetched_objects,
         "fetched_bytes": done.fetched_bytes,
         "placing": done.placing.value,
-        "kept": str(done.kept) if done.kept else None,
+        "kept": [str(folder) for folder in done.kept],
     }
 
 
@@ -79,5 +79,5 @@ def _say(told: dict[str, Any]) -> None:
     fetched = f"{told['fetched_objects']:,} fetched, {size(told['fetched_bytes'])}"
     holds = f"{told['objects']:,} files, {size(told['bytes'])}"
     say(f"{told['folder']} is {told['tag'] or told['commit_id']}: {holds}; {fetched}")
-    if told["kept"]:
-        say(f"someone wrote to it meanwhile: what it held is in {told['kept']}")
+    for folder in told["kept"]:
+        say(f"someone wrote to it during a pull: what it held is in {folder}")

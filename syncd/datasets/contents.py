@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from syncd.errors import PermanentStoreError, first_alone
 from syncd.model import IMAGES
 from syncd.snapshots.checked import read_object
-from syncd.snapshots.fetching import CacheError, Fetcher
+from syncd.snapshots.fetching import Fetcher
 from syncd.snapshots.manifest import Entry
 from syncd.snapshots.object_cache import ObjectCache
 from syncd.store.base import ObjectInfo
@@ -54,19 +54,19 @@ class Contents:
         self._prefix: str = settings.lakefs.prefix
         self._cache_dir: Path | None = settings.pull.cache_dir if cache else None
         if self._cache_dir is not None:
-            with ExitStack() as stack:
-                self._entered(stack, ObjectCache(self._cache_dir, settings.pull.cache_bytes)).evict()
+            with ObjectCache(self._cache_dir, settings.pull.cache_bytes) as found:
+                found.evict()
 
     def read(self, numbers: Sequence[int]) -> list[bytes]:
         """Return the bytes of images, in the order of the numbers; those that have to be fetched, concurrently.
 
         Raises:
             UnreadableImageError: lakeFS has damaged bytes, or none.
-            CacheError: The cache cannot be written.
+            CacheError: The cache cannot be used or written.
             StoreError: lakeFS does not answer or refuses.
         """
         with ExitStack() as stack:
-            cache = None if self._cache_dir is None else self._entered(stack, ObjectCache(self._cache_dir))
+            cache = None if self._cache_dir is None else stack.enter_context(ObjectCache(self._cache_dir))
             wanted = {number: self._listing[number] for number in numbers}
             found = {number: self._at_hand(one, cache) for number, one in wanted.items()}
             missing = {number: wanted[number] for number, content in found.items() if content is None}
@@ -74,15 +74,6 @@ class Contents:
                 opened = self._snapshot._opened  # noqa: SLF001 - of the same library
                 found |= opened.call(lambda session: self._fetched(session, missing, cache))
         return [found[number] or b"" for number in numbers]
-
-    def _entered(self, stack: ExitStack, cache: ObjectCache) -> ObjectCache:
-        try:
-            return stack.enter_context(cache)
-        except OSError as error:
-            raise CacheError(
-                f"the cache {cache.directory} cannot be used: {error.strerror}",
-                next_step="name another one: pull.cache_dir; or leave cache=True out",
-            ) from error
 
     def _at_hand(self, one: Listed, cache: ObjectCache | None) -> bytes | None:
         """Return the bytes of an image that need not be fetched."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncd.errors import PermanentStoreError, SyncdError
+from syncd.errors import PermanentStoreError
+from syncd.snapshots.object_cache import CacheError
 from syncd.snapshots.patience import patiently
-from syncd.threads import Together
+from syncd.threads import Together, in_thread_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 WRITERS = 2  # threads that check and write small objects
 SMALL_BYTES = 1 << 20  # up to this size an object is held in memory while it comes
-
-
-class CacheError(SyncdError):
-    """The cache cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +79,15 @@ class Fetcher:
                 nonlocal size_bytes
                 size_bytes += len(chunk)
                 await asyncio.to_thread(digest.update, chunk)
-                try:
-                    await asyncio.to_thread(incoming.write, chunk)
+                try:  # the file is closed under no thread
+                    await in_thread_to_its_end(partial(incoming.write, chunk))
                 except OSError as error:  # not to be taken for one of the connection
                     raise self._unwritable(error) from error
 
             await self.objects.fetch(self.prefix + entry.path, take)
             _require_same(entry, digest.digest(), size_bytes)
             incoming.keep(digest.digest())
-        await asyncio.to_thread(then, digest.digest())
+        await in_thread_to_its_end(partial(then, digest.digest()))
         return digest.digest()
 
     def _unwritable(self, error: OSError) -> CacheError:

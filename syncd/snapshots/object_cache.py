@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from syncd.errors import SyncdError
 from syncd.snapshots.placing import READ_ONLY
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 DEFAULT_BYTES = 50 << 30
 _BLOCK_BYTES = 512  # st_blocks counts these
+
+
+class CacheError(SyncdError):
+    """The cache cannot be used or written."""
 
 
 class ObjectCache:
@@ -41,7 +46,22 @@ class ObjectCache:
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
-        """Begin to use it; nothing is evicted meanwhile. What a killed pull left half fetched is removed."""
+        """Begin to use it; nothing is evicted meanwhile. What a killed pull left half fetched is removed.
+
+        Raises:
+            CacheError: It cannot be made or used.
+        """
+        try:
+            self._enter()
+        except OSError as error:
+            self.__exit__()
+            raise CacheError(
+                f"the cache {self.directory} cannot be used: {error.strerror}",
+                next_step="name another one: pull.cache_dir, or --cache",
+            ) from error
+        return self
+
+    def _enter(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with suppress(BlockingIOError):
@@ -50,7 +70,6 @@ class ObjectCache:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         for made in (self._objects, self._incoming):  # not before: nobody removes one of them now
             made.mkdir(exist_ok=True)
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         if self._lock is not None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -22,6 +24,7 @@ from syncd.snapshots.placing import Placing, choose, place
 from syncd.snapshots.selection import areas_of, belongs
 from syncd.snapshots.target import Target
 from syncd.store.pages import pages
+from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -57,7 +60,7 @@ class Pulled:
     fetched_objects: int = 0
     fetched_bytes: int = 0
     placing: Placing = Placing.AUTO
-    kept: Path | None = None  # the folder's old state, if someone wrote to it during the pull
+    kept: list[Path] = field(default_factory=list)  # old states of the folder to which someone wrote during a pull
     faults: dict[str, str] = field(default_factory=dict)
 
     def count(self, *, placed: Collection[Entry] = (), fetched: Collection[Entry] = ()) -> None:
@@ -107,27 +110,35 @@ class Pull:
         Raises:
             TargetError: The folder holds something else, or another pull is at work there.
             UsageError: It is no folder of a pull's.
-            PullError: Objects are missing or damaged in lakeFS, or there is no room.
+            PullError: Objects are missing or damaged in lakeFS, there is no room, or the disk refuses.
             StoreError: lakeFS does not answer or refuses.
         """
-        target = await asyncio.to_thread(Target, folder)
-        with target.locked(self.cache.directory / "locks"):
-            await asyncio.to_thread(target.require_ours, delete=self.delete)
-            await asyncio.to_thread(target.begin)
-            try:
-                done = Pulled()
-                await self._list(target, done)
-                done.placing = await asyncio.to_thread(self._choose, target)
-                await asyncio.to_thread(self._require_room, target, done)
-                await self._materialise(target, done)
-                if done.faults:
-                    raise self._incomplete(done)
-                await asyncio.to_thread(target.about, self.about)
-                done.kept = await asyncio.to_thread(target.switch, delete=self.delete)
-            finally:
-                await asyncio.to_thread(target.discard)
-            await asyncio.to_thread(self.cache.evict)
-            return done
+        with _disk_faults(folder):
+            target = await asyncio.to_thread(Target, folder)
+            with target.locked():
+                done = Pulled(kept=await in_thread_to_its_end(target.recover))
+                await asyncio.to_thread(target.require_ours, delete=self.delete)
+                try:
+                    await self._build(target, done)
+                    done.kept += await self._switch(target)
+                finally:
+                    await in_thread_to_its_end(target.discard)
+            await in_thread_to_its_end(self.cache.evict)
+        return done
+
+    async def _build(self, target: Target, done: Pulled) -> None:
+        await in_thread_to_its_end(target.begin)
+        await self._list(target, done)
+        done.placing = await in_thread_to_its_end(partial(self._choose, target))
+        await asyncio.to_thread(self._require_room, target, done)
+        await self._materialise(target, done)
+        if done.faults:
+            raise self._incomplete(done)
+        await in_thread_to_its_end(partial(target.about, self.about))
+
+    async def _switch(self, target: Target) -> list[Path]:
+        kept = await in_thread_to_its_end(partial(target.switch, delete=self.delete))
+        return [] if kept is None else [kept]
 
     async def _list(self, target: Target, done: Pulled) -> None:
         for area in await areas_of(self.paths, self.found, self.versions, self.prefix):
@@ -136,7 +147,7 @@ class Pull:
                     item for item in page if not is_folder_marker(item.key) and belongs(item.key, self.prefix + area)
                 ]
                 entries = [manifest.entry_of(item, self.prefix) for item in wanted]
-                await asyncio.to_thread(self._note, target.manifest, entries, done)
+                await in_thread_to_its_end(partial(self._note, target.manifest, entries, done))
                 self.progress(done)
 
     def _note(self, path: Path, entries: Sequence[Entry], done: Pulled) -> None:
@@ -178,13 +189,13 @@ class Pull:
 
     async def _materialise(self, target: Target, done: Pulled) -> None:
         """Place what is in the cache, fetch and place the rest."""
-        entries = manifest.read(target.manifest) if done.objects else iter(())
+        entries = manifest.read(target.manifest)
         fetcher, next_page = Fetcher(self.objects, self.prefix, self.cache), asyncio.Lock()
         missing: asyncio.Queue[Entry | None] = asyncio.Queue(2 * FETCHERS)
 
         async def place_cached() -> None:
             while page := await _next(entries, next_page):
-                rest = await asyncio.to_thread(self._place_cached, target.building, page, done.placing)
+                rest = await in_thread_to_its_end(partial(self._place_cached, target.building, page, done.placing))
                 done.count(placed=set(page) - set(rest))
                 self.progress(done)
                 for entry in rest:
@@ -255,3 +266,17 @@ class Pull:
 async def _next(entries: Iterator[Entry], lock: asyncio.Lock) -> list[Entry]:
     async with lock:
         return await asyncio.to_thread(lambda: list(islice(entries, PAGE)))
+
+
+@contextmanager
+def _disk_faults(folder: Path) -> Iterator[None]:
+    """Say what of the disk stood in the way."""
+    try:
+        yield
+    except OSError as error:
+        place_ = error.filename or folder
+        raise PullError(
+            f"{place_}: {error.strerror or error}",
+            cause="it may not be read or written, or the disk is full",
+            next_step=f"ls -ld {shlex.quote(str(folder.parent))}; df {shlex.quote(str(folder.parent))}",
+        ) from error

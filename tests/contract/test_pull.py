@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
+import shutil
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +20,13 @@ import pytest
 from syncd.errors import NeedsPersonStoreError, PermanentStoreError, StoreError, TransientStoreError, UsageError
 from syncd.snapshots import patience
 from syncd.snapshots import pull as pulling
-from syncd.snapshots.manifest import OWN_DIRECTORY
-from syncd.snapshots.object_cache import ObjectCache
+from syncd.snapshots import target as targets
+from syncd.snapshots.manifest import OWN_DIRECTORY, Entry
+from syncd.snapshots.object_cache import CacheError, Incoming, ObjectCache
 from syncd.snapshots.placing import Placing
 from syncd.snapshots.pull import Pull, Pulled, PullError
 from syncd.snapshots.reference import Pinned, find
-from syncd.snapshots.target import TargetError
+from syncd.snapshots.target import Target, TargetError
 from tests.support.comparing import folder
 from tests.support.stores import Stores
 
@@ -85,6 +91,14 @@ class Place:
         """What lies beside the folder and the cache, and in the cache beside its objects."""
         beside = [path.name for path in self.folder.parent.iterdir() if path not in {self.folder, self.cache}]
         return beside + [path.name for path in (self.cache / "incoming").iterdir()]
+
+
+def _then(first: Callable[..., None], second: Callable[[], None]) -> Callable[..., None]:
+    def both(*arguments: object) -> None:
+        first(*arguments)
+        second()
+
+    return both
 
 
 class _Watched:
@@ -185,8 +199,117 @@ async def test_what_is_written_while_it_is_pulled_is_kept(place: Place) -> None:
     place.break_off = write
     done = await place.pull(second)
     assert place.holds() == {**CONTENTS, "images/new.jpg": b"new"}
-    assert done.kept is not None
-    assert (done.kept / "images" / "mine.txt").read_bytes() == b"mine"
+    (kept,) = done.kept
+    assert (kept / "images" / "mine.txt").read_bytes() == b"mine"
+    again = await place.pull(first)  # by the same process
+    assert place.holds() == CONTENTS
+    assert again.kept != done.kept
+    assert (kept / "images" / "mine.txt").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_what_comes_into_an_empty_folder_while_it_is_pulled_is_kept(place: Place, *, there: bool) -> None:
+    if there:
+        place.folder.mkdir()
+
+    def write(_: str) -> None:
+        place.folder.mkdir(exist_ok=True)
+        (place.folder / "notes.txt").write_bytes(b"mine")
+
+    place.break_off = write
+    done = await place.pull(await place.publish(**CONTENTS), delete=True)  # these were no pull's
+    assert place.holds() == CONTENTS
+    assert [(kept / "notes.txt").read_bytes() for kept in done.kept] == [b"mine"]
+
+
+@pytest.mark.parametrize("hidden", ["an empty folder", "a pulled folder"])
+async def test_what_was_written_before_a_pull_was_killed_is_kept_by_the_next(place: Place, hidden: str) -> None:
+    found = await place.publish(**CONTENTS)
+    if hidden == "an empty folder":
+        place.folder.mkdir()
+    else:
+        await place.pull(found)
+    (place.folder / "notes.txt").write_bytes(b"mine")
+    target = Target(place.folder)
+    target.begin()
+    (target.building / "images").mkdir()
+    (target.building / "images" / "half.jpg").write_bytes(b"half")
+    target.about({})
+    place.folder.rename(target.building.with_name("between"))  # the exchange, and then it is killed
+    target.building.rename(place.folder)
+    target.building.with_name("between").rename(target.building)
+    done = await place.pull(found, delete=True)
+    assert place.holds() == CONTENTS
+    assert [(kept / "notes.txt").read_bytes() for kept in done.kept] == [b"mine"]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+async def test_killed_while_two_folders_change_places_in_two_steps(place: Place, step: int) -> None:
+    found = await place.publish(**CONTENTS)
+    await place.pull(found)
+    target = Target(place.folder)
+    target.begin()
+    target.about({})
+    aside = target.building.with_name(f".{place.folder.name}.syncd-old")
+    place.folder.rename(aside)
+    if step == 2:
+        target.building.rename(place.folder)
+    done = await place.pull(found)
+    assert place.holds() == CONTENTS
+    assert done.kept == []
+    assert place.litter == []
+
+
+async def test_what_cannot_be_looked_through_is_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await place.publish(**CONTENTS)
+    await place.pull(found)
+    (place.folder / "mine.txt").write_bytes(b"mine")
+
+    def unreadable(_: Path) -> Iterator[object]:
+        raise PermissionError(errno.EACCES, "Permission denied", "a folder in it")
+
+    target = Target(place.folder)
+    target.begin()
+    target.about({})
+    monkeypatch.setattr(targets, "strange_in", unreadable)
+    kept = target.switch(delete=False)
+    target.discard()
+    assert kept is not None
+    assert (kept / "mine.txt").read_bytes() == b"mine"
+
+
+async def test_a_pull_that_is_cancelled_while_it_switches_throws_nothing_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await place.publish(**CONTENTS)
+    await place.pull(found)
+    (place.folder / "images" / "mine.txt").write_bytes(b"mine")
+    switching, discarded = asyncio.Event(), threading.Event()
+    loop, strange = asyncio.get_running_loop(), targets.strange_in
+
+    def slowly(folder_: Path) -> Iterator[object]:
+        loop.call_soon_threadsafe(switching.set)
+        discarded.wait(0.5)  # that it comes first is what must not be
+        return strange(folder_)
+
+    monkeypatch.setattr(Target, "require_ours", lambda *_, **__: None)  # what is there came after that look
+    monkeypatch.setattr(Target, "discard", _then(Target.discard, discarded.set))
+    monkeypatch.setattr(targets, "strange_in", slowly)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        pulling_ = group.create_task(place.pull(found))
+        await switching.wait()
+        pulling_.cancel()
+    (kept,) = place.folder.parent.glob("data.before-*")
+    assert (kept / "images" / "mine.txt").read_bytes() == b"mine"
+    assert place.holds() == CONTENTS
+
+
+async def test_a_snapshot_without_files(place: Place) -> None:
+    await place.pull(await place.publish(**{"images/a.jpg": b"a"}))
+    done = await place.pull(await place.publish(**{"images/a.jpg": None}))
+    assert done.objects == 0
+    assert place.holds() == {}
+    assert place.litter == []
 
 
 @pytest.mark.parametrize("state", ["file", "not ours", "no parent"])
@@ -222,6 +345,87 @@ async def test_two_pulls_at_once(place: Place) -> None:
             assert place.holds() == CONTENTS
     place.folder = place.folder.with_name("other")
     assert place.holds() == CONTENTS
+
+
+async def test_two_pulls_at_once_out_of_two_caches(place: Place, tmp_path: Path) -> None:
+    found = await place.publish(**CONTENTS)
+    async with place.pulling(found) as one, place.pulling(found) as other:
+        with ObjectCache(tmp_path / "second") as cache:
+            for _ in range(5):
+                outcomes = await asyncio.gather(
+                    one.into(place.folder), replace(other, cache=cache).into(place.folder), return_exceptions=True
+                )
+                assert sum(isinstance(outcome, Pulled) for outcome in outcomes) >= 1
+                assert all(isinstance(outcome, Pulled | TargetError) for outcome in outcomes)
+                assert place.holds() == CONTENTS
+
+
+async def test_a_pull_that_fails_waits_for_what_it_still_places(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.pull(await place.publish(**CONTENTS))
+    shutil.rmtree(place.folder)
+    found = await place.publish(**{"images/0/000.jpg": b"not in the cache"})
+    failing, discarded, placed = threading.Event(), threading.Event(), threading.Event()
+    placing = Pull._place_cached
+
+    def slowly(self: Pull, building: Path, page: Sequence[Entry], how: Placing) -> list[Entry]:
+        if not any(entry.path == "images/0/000.jpg" for entry in page):
+            assert failing.wait(20)
+            discarded.wait(0.5)  # that it comes first is what must not be
+        rest = placing(self, building, page, how)
+        if failing.is_set():
+            placed.set()
+        return rest
+
+    def fail(_: str) -> None:
+        failing.set()
+        raise NeedsPersonStoreError("it refuses the key")
+
+    place.break_off = fail
+    monkeypatch.setattr(pulling, "PAGE", 10)
+    monkeypatch.setattr(Pull, "_place_cached", slowly)
+    monkeypatch.setattr(Target, "discard", _then(Target.discard, discarded.set))
+    with pytest.raises(NeedsPersonStoreError):
+        await place.pull(found)
+    assert placed.wait(20)
+    assert not place.folder.exists()
+    assert place.litter == []
+
+
+async def test_a_pull_that_is_cancelled_closes_no_file_that_is_written(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await place.publish(**{"images/large.jpg": CONTENTS["images/0/large.jpg"]})
+    writing, written, loop = asyncio.Event(), [], asyncio.get_running_loop()
+
+    def slowly(self: Incoming, _: bytes) -> None:
+        loop.call_soon_threadsafe(writing.set)
+        time.sleep(0.2)  # long enough for a cancellation to close the file
+        written.append(os.fstat(self._number).st_size)
+
+    monkeypatch.setattr(Incoming, "write", slowly)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        pulling_ = group.create_task(place.pull(found))
+        await writing.wait()
+        pulling_.cancel()
+    assert written == [0]
+    assert place.litter == []
+
+
+async def test_what_the_disk_refuses_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await place.publish(**CONTENTS)
+
+    def refuse(_: Target) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/data")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Target, "begin", refuse)
+        with pytest.raises(PullError, match="/srv/data: Permission denied") as refused:
+            await place.pull(found)
+    assert "df " in refused.value.next_step
+    place.cache = Path("/proc/no/cache")
+    with pytest.raises(CacheError, match="cannot be used") as unusable:
+        await place.pull(found)
+    assert "pull.cache_dir" in unusable.value.next_step
 
 
 @pytest.mark.parametrize(
@@ -340,5 +544,6 @@ async def test_a_key_that_leads_out_of_the_folder_is_named_and_nothing_is_writte
     found = await place.publish(**{"images/b.jpg": b"b"})
     with pytest.raises(PermanentStoreError, match="cannot be a file in a folder"):
         await place.pull(found)
+    assert placed.wait(20)
     assert not place.folder.exists()
     assert folder(place.cache / "objects") == {}
