@@ -42,7 +42,7 @@ class Loaded:
 
     change: PendingChange
     fingerprint: Fingerprint
-    body: bytes | BinaryIO | None  # None: the file is not what was observed any more
+    body: bytes | BinaryIO | None  # None: the file cannot be read, or is not what was observed any more
 
     def close(self) -> None:
         """Give back what is open."""
@@ -93,8 +93,11 @@ def _load_one(contents: Contents, change: PendingChange) -> Loaded:
         return Loaded(change, fingerprint, None)
     if fingerprint.size_bytes > SMALL_BYTES:
         return Loaded(change, fingerprint, body)  # its ETag tells whether it was the same
-    with body:
-        content = body.read(fingerprint.size_bytes + 1)
+    try:
+        with body:
+            content = body.read(fingerprint.size_bytes + 1)
+    except OSError:  # such as a bad sector: the source, asked to look at it again, names it
+        return Loaded(change, fingerprint, None)
     same = hashlib.sha256(content).digest() == fingerprint.sha256
     return Loaded(change, fingerprint, content if same else None)
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,11 @@ log = structlog.get_logger(__name__)
 FILE_NAME = "lease.json"  # in the state directory: who this syncd is, and the claim it held last
 
 
+def elapsed_s() -> float:
+    """Return seconds since some moment, also those that the machine was asleep: another's clock goes on meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class LeaseError(NeedsPersonStoreError):
     """Another syncd writes to the staging branch; this one must not."""
 
@@ -49,7 +55,7 @@ class Lease:
         source: A branch to create the claims' own branch from.
         state_dir: By it a syncd that was started again is known to be the same.
         lasts_s: How long a claim holds after its holder's last sign of life.
-        monotonic: Seconds.
+        monotonic: Seconds; those asleep count, as they do for others.
         clock: The time now, in UTC.
     """
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from syncd import __version__
 from syncd.committer import Committer
 from syncd.journal import Journal, closure, moments, staging, tables
-from syncd.ownership.lease import Lease
+from syncd.ownership.lease import Lease, elapsed_s
 from syncd.ownership.leased_objects import LeasedObjects
 from syncd.ownership.preparation import Preparation
 from syncd.ownership.recovery import Recovery
@@ -157,7 +157,7 @@ def _assemble(
         source=place.publish_branch,
         state_dir=settings.service.state_dir,
         lasts_s=place.lease_seconds,
-        monotonic=time.monotonic,
+        monotonic=elapsed_s,
         clock=clock,
     )
     branch = StagingBranch(

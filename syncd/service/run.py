@@ -130,8 +130,14 @@ async def _examine(engine: Engine) -> None:
         async with asyncio.timeout(EXAMINED_AFTER_S):
             while not all(source.health().complete for source in engine.sources):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(LOOK_EVERY_S)
-    with contextlib.suppress(JournalBrokenError):  # the loop finds out, and ends the process
-        await engine.journal.examine()
+    while True:
+        try:
+            return await engine.journal.examine()
+        except JournalBrokenError:
+            return None  # the loop finds out, and ends the process
+        except JournalError as error:  # of the disk, or no file can be opened just now
+            log.warning("journal_not_examined", error=str(error), retry_in_s=EXAMINED_AFTER_S)
+        await asyncio.sleep(EXAMINED_AFTER_S)
 
 
 async def _keep_running(source: Source, ending: asyncio.Event) -> None:

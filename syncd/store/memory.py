@@ -94,7 +94,10 @@ class MemoryObjectStore(Scripted):
         _check(key)
 
         def effect() -> None:
-            content = body if isinstance(body, bytes) else body.read()
+            try:
+                content = body if isinstance(body, bytes) else body.read()
+            except OSError as error:
+                raise ContentChangedStoreError(f"{key} could not be read", cause=str(error)) from error
             if hashlib.sha256(content).digest() != fingerprint.sha256:
                 raise ContentChangedStoreError(f"{key}: the bytes are not those of the fingerprint")
             md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()

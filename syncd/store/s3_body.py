@@ -77,8 +77,11 @@ async def as_body(source: bytes | BinaryIO, size_bytes: int, on_progress: Callab
 
 
 async def matches(source: bytes | BinaryIO, fingerprint: Fingerprint) -> bool:
-    """Read a body once more and return whether it is what the fingerprint says."""
-    return await asyncio.to_thread(_sha256, source) == fingerprint.sha256
+    """Read a body once more and return whether it is what the fingerprint says; one that cannot be read is not."""
+    try:
+        return await asyncio.to_thread(_sha256, source) == fingerprint.sha256
+    except (BodyError, OSError):
+        return False
 
 
 def _measure(source: BinaryIO) -> int:

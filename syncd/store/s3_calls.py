@@ -47,7 +47,7 @@ class Calls:
         Args:
             operation: Its name in S3, for the observer.
             doing: What is tried, for the words of an error.
-            more_s: Time that the server takes for what is large without a sign of life.
+            more_s: Time that may go by without a sign of life beyond that, for what is large.
         """
         return Call(self, operation, doing, more_s)
 
@@ -58,17 +58,17 @@ class Call:
     aiohttp's own limits of time do not cover a server that stops reading, or never answers "Expect: 100-continue".
     """
 
-    __slots__ = ("_at_most_s", "_began_s", "_calls", "_doing", "_limit", "_operation")
+    __slots__ = ("_began_s", "_calls", "_doing", "_limit", "_more_s", "_operation")
 
     def __init__(self, calls: Calls, operation: str, doing: str, more_s: float) -> None:
         self._calls, self._operation, self._doing = calls, operation, doing
-        self._at_most_s, self._began_s = calls.first_s + more_s, 0.0
+        self._more_s, self._began_s = more_s, 0.0
 
     async def __aenter__(self) -> Callable[[], None]:
         """Return what to call on each progress: the time limit counts from there."""
         await self._calls.slots.acquire()
         self._began_s = time.monotonic()
-        self._limit = asyncio.timeout(self._at_most_s)
+        self._limit = asyncio.timeout(self._calls.first_s + self._more_s)
         await self._limit.__aenter__()
         self._calls.on_progress()
         return self._progressed
@@ -96,7 +96,7 @@ class Call:
             self._calls.observer(S3, self._operation, result, time.monotonic() - self._began_s)
 
     def _progressed(self) -> None:
-        self._limit.reschedule(asyncio.get_running_loop().time() + self._calls.next_s)
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._calls.next_s + self._more_s)
         self._calls.on_progress()
 
     def _meant(self, error: BaseException) -> StoreError | None:

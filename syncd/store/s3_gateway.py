@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_KEYS_PER_DELETE = 1_000  # source: lakeFS pkg/gateway/operations/deleteobjects.go, after the Amazon S3 API
 DELETES_AT_ONCE = 4  # requests
 SLOWEST_COPY_BYTES_A_SECOND = 8 << 20  # by the server, which says nothing meanwhile
+SLOWEST_UPLINK_BYTES_A_SECOND = 256 << 10  # shared by all uploads; what the system has taken of one shows no progress
 _NOT_IN_XML = ("\ufffe", "\uffff")  # fine in a key, but one of them spoils a whole delete request
 
 
@@ -69,13 +70,15 @@ class S3Gateway:
             addressing_style: "path", or "virtual" where the repository is part of the host name.
             ca_file: PEM file of the certificates to trust; None: the system's.
             connect_timeout_s: For a connection.
-            read_timeout_s: Without progress in either direction; not for a whole upload.
+            read_timeout_s: Without progress in either direction; not for a whole upload. What other uploads send at
+                the same time is allowed for.
             on_progress: Called when a request begins, and whenever bytes of one have gone or come.
             observer: Told of each request.
         """
         self._place = translate.Place(endpoint=endpoint, repository=repository, branch=branch)
         self._ca_file = ca_file
         self._exit_stack = AsyncExitStack()
+        self._leaving_bytes = 0  # of pieces that are on their way to the server at a time
         keys = access_key_id, secret_access_key
         where: dict[str, Any] = {"endpoint": endpoint, "addressing_style": addressing_style, "ca_file": ca_file}
         timeouts_s = connect_timeout_s, read_timeout_s
@@ -104,8 +107,11 @@ class S3Gateway:
         """See ``ObjectStore.put``. Bytes that are not those of the SHA-256 are refused by the server unstored."""
         doing = f"storing {key}"
         _check(key, doing)
+        piece_bytes = min(fingerprint.size_bytes, CHUNK_BYTES)
+        self._leaving_bytes += piece_bytes
+        patience_s = self._leaving_bytes / SLOWEST_UPLINK_BYTES_A_SECOND
         try:
-            async with self._calls.one("PutObject", doing) as progressed:
+            async with self._calls.one("PutObject", doing, more_s=patience_s) as progressed:
                 sent = await as_body(body, fingerprint.size_bytes, progressed)
                 if isinstance(sent, bytes):
                     etag = await self._direct.put(self._path(key), sent, fingerprint, content_type)
@@ -115,6 +121,8 @@ class S3Gateway:
             if _is_internal_error(error) and not await matches(body, fingerprint):
                 raise ContentChangedStoreError(f"syncd gave up {doing}", cause=CHANGED) from error
             raise
+        finally:
+            self._leaving_bytes -= piece_bytes
         if not etag:
             raise translate.not_lakefs(doing, self._place)
         if etag != fingerprint.md5.hex():

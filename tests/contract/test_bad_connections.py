@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import os
 import time
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from syncd.errors import NeedsPersonStoreError, PermanentStoreError, StoreError, TransientStoreError
+from syncd.errors import (
+    ContentChangedStoreError,
+    NeedsPersonStoreError,
+    PermanentStoreError,
+    StoreError,
+    TransientStoreError,
+)
 from tests.support import odd_servers
 from tests.support.stores import RealServer, Stores
 
@@ -101,6 +108,26 @@ async def test_a_server_that_stops_reading_is_given_up_in_time() -> None:
             with pytest.raises(TransientStoreError, match="in time"):
                 async with asyncio.timeout(10):
                     await stores.objects.put("images/1.jpg", body, stores.fingerprint(large), "image/jpeg")
+
+
+async def test_an_upload_has_time_for_what_is_sent_beside_it() -> None:
+    """A slow line is shared: what the system has taken of an upload, and not sent yet, shows no progress."""
+    content = os.urandom(1 << 18)  # one second, at the slowest that is reckoned with
+    async with (
+        odd_servers.late_server(1.2, hashlib.md5(content, usedforsecurity=False).hexdigest()) as odd,
+        RealServer(odd.endpoint).open("photos", **LIMITS) as stores,
+    ):
+        fingerprint = stores.fingerprint(content)
+        await stores.objects.put("images/1.jpg", content, fingerprint, "image/jpeg")
+        with pytest.raises(TransientStoreError, match="in time"):
+            await stores.put("images/2.jpg", b"alone, and small")
+        outcomes = await asyncio.gather(
+            stores.objects.put("images/1.jpg", content, fingerprint, "image/jpeg"),
+            stores.put("images/2.jpg", b"small, and beside it"),
+            return_exceptions=True,
+        )
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], ContentChangedStoreError), "it had the time to be answered"
 
 
 async def test_a_connection_that_breaks_is_transient() -> None:

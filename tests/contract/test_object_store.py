@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import io
 import os
 from typing import TYPE_CHECKING
@@ -193,6 +194,20 @@ async def test_a_body_of_another_length_is_refused_and_not_kept(
         with pytest.raises(ContentChangedStoreError):
             await stores.objects.put("images/1.jpg", body, promised, "image/jpeg")
         assert await stores.objects.head("images/1.jpg") is None
+
+
+@pytest.mark.parametrize("size_bytes", [10, 2_000_000])
+async def test_a_body_that_cannot_be_read_is_one_that_is_not_the_fingerprints(stores: Stores, size_bytes: int) -> None:
+    """P8: a disk's error is that of one file."""
+    content = bytes(size_bytes)
+    with pytest.raises(ContentChangedStoreError):
+        await stores.objects.put("images/1.jpg", _Unreadable(content), stores.fingerprint(content), "image/jpeg")
+    assert await stores.objects.head("images/1.jpg") is None
+
+
+class _Unreadable(io.BytesIO):
+    def read(self, _size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
 
 
 async def test_an_etag_that_differs_is_an_error(stores: Stores) -> None:

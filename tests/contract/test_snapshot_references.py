@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -107,6 +109,25 @@ async def test_what_is_not_there_is_answered_with_what_is_called_similarly(
     with pytest.raises(UnknownSnapshotError) as refused:
         await history.find(asked)
     assert f"similar: {near}" in str(refused.value)
+
+
+async def test_similar_names_are_looked_for_beside_the_event_loop(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among thousands of tags that takes a good part of a second."""
+    looked_in: list[threading.Thread] = []
+    real = difflib.get_close_matches
+
+    def spy(*args: object, **options: object) -> list[str]:
+        looked_in.append(threading.current_thread())
+        return real(*args, **options)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(difflib, "get_close_matches", spy)
+    await history.take("snap-1")
+    with pytest.raises(UnknownSnapshotError, match="no tag"):
+        await history.find("snp-1")
+    assert len(looked_in) == 1
+    assert looked_in[0] is not threading.current_thread()
 
 
 @pytest.mark.parametrize(

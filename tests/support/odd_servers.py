@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -96,6 +97,20 @@ def canned_server(
         odd.requests.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer.encode() + (b"" if odd.requests[-1].startswith(b"HEAD ") else body))
         await writer.drain()
+
+    return serve(handle)
+
+
+def late_server(seconds: float, etag: str) -> contextlib.AbstractAsyncContextManager[OddServer]:
+    """Takes each upload, and answers it only so long after."""
+
+    async def handle(odd: OddServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            odd.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            (length,) = re.findall(rb"content-length: (\d+)", odd.requests[-1].lower())
+            await reader.readexactly(int(length))
+            await asyncio.sleep(seconds)
+            writer.write(f'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "{etag}"\r\n\r\n'.encode())
 
     return serve(handle)
 

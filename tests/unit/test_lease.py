@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from syncd.errors import JournalError, TransientStoreError
-from syncd.ownership.lease import Lease, LeaseError
+from syncd.ownership.lease import Lease, LeaseError, elapsed_s
 from syncd.store.memory_lease import MemoryLease
 
 LASTS_S = 60.0
@@ -107,6 +108,11 @@ async def test_one_that_was_frozen_notices_before_it_writes(place):
         await first.acquire()
     await first.release()  # it does not take it from the other
     await second.check()
+
+
+def test_the_time_asleep_counts():
+    """Another syncd may have taken the branch meanwhile; a clock that stood still would let this one write."""
+    assert abs(elapsed_s() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1.0
 
 
 async def test_of_many_that_follow_at_once_one_succeeds(place):

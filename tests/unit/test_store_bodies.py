@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.awsrequest import AWSRequest
 
-from syncd.store.s3_body import CHUNK_BYTES, SMALL_BYTES, StreamedBody, as_body
+from syncd.model import Fingerprint
+from syncd.store.s3_body import CHUNK_BYTES, SMALL_BYTES, StreamedBody, as_body, matches
 from syncd.store.s3_signing import KnownDigestSigner
 from syncd.store.translate import BodyError
 
@@ -69,6 +70,13 @@ async def test_a_file_that_cannot_be_read_says_so() -> None:
     assert isinstance(body, StreamedBody)
     with pytest.raises(BodyError, match="Input/output error"):
         [chunk async for chunk in body]
+
+
+async def test_a_file_that_cannot_be_read_any_more_is_not_what_it_was() -> None:
+    content = b"it"
+    fingerprint = Fingerprint(hashlib.sha256(content).digest(), b"", len(content))
+    assert await matches(content, fingerprint)
+    assert not await matches(_Broken(content), fingerprint)
 
 
 def test_the_digest_in_the_metadata_is_signed_and_the_body_is_not_read() -> None:

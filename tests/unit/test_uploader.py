@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -45,6 +46,11 @@ class Files:
 
     def recheck(self, key: str) -> None:
         self.rechecked.append(key)
+
+
+class _Unreadable(io.BytesIO):
+    def read(self, _size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
 
 
 class Desk:
@@ -143,6 +149,22 @@ async def test_a_file_that_vanished_is_left_to_the_source(desk):
     del desk.files.content["images/a.png"]
     outcome = await desk.stage()
     assert (outcome.uploaded, outcome.changed_under_way, outcome.error) == (1, 1, None)
+
+
+@pytest.mark.parametrize("size", [10, SMALL_BYTES + 10])
+async def test_a_file_that_cannot_be_read_is_left_to_the_source(desk, monkeypatch, size):
+    """P8: a bad sector under one file does not stop the rest."""
+    await desk.see(a=b"a" * size, b=b"b")
+    opened = desk.files.open
+
+    def open_(key: str) -> BinaryIO:
+        return _Unreadable(b"a" * size) if key == "images/a.png" else opened(key)
+
+    monkeypatch.setattr(desk.files, "open", open_)
+    outcome = await desk.stage()
+    assert (outcome.uploaded, outcome.changed_under_way, outcome.error) == (1, 1, None)
+    assert desk.files.rechecked == ["images/a.png"]
+    assert desk.staged() == {"images/b.png": b"b"}
 
 
 async def test_a_refused_object_is_named_and_the_rest_goes_on(desk):
