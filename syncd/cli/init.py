@@ -52,6 +52,7 @@ def init(  # noqa: PLR0913, PLR0917  # each is one flag
     is asked for without showing it, or read from a file; it is in no flag, since others can see those.
     """
     from syncd.setup.flow import SetUp
+    from syncd.setup.probes import absolute
     from syncd.setup.questions import Given, Questions
 
     if csv is not None and table_url_file is not None:
@@ -59,7 +60,7 @@ def init(  # noqa: PLR0913, PLR0917  # each is one flag
     if csv is None and table_url_file is None and (table or key or image_column):
         raise UsageError("--table, --key and --image-column go with --csv or --table-url-file")
     given = Given(
-        config=Path.cwd() / config.expanduser(),
+        config=absolute(str(config)),
         root=root,
         csv=csv,
         table_url_file=table_url_file,

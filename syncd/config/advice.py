@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from syncd.presence import is_file, is_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -22,7 +24,7 @@ def advice(loaded: Loaded) -> list[str]:
 def _root(root: Path) -> Iterator[str]:
     if not os.path.lexists(root):
         yield f"source.root: {root} does not exist. Is the disk mounted?"
-    elif not root.is_dir():
+    elif not is_folder(root):
         yield f"source.root: {root} is not a folder"
     elif not os.access(root, os.R_OK | os.X_OK):
         yield f"source.root: {root} cannot be read by this user"
@@ -30,10 +32,10 @@ def _root(root: Path) -> Iterator[str]:
 
 def _files(settings: Settings) -> Iterator[str]:
     for position, table in enumerate(settings.tables):
-        if table.csv is not None and not table.csv.is_file():
+        if table.csv is not None and not is_file(table.csv):
             yield f"tables[{position}].csv: {table.csv} does not exist or is not a file"
     ca_file = settings.lakefs.ca_file
-    if ca_file is not None and not ca_file.is_file():
+    if ca_file is not None and not is_file(ca_file):
         yield f"lakefs.ca_file: {ca_file} does not exist or is not a file"
     if settings.notify.command and not os.access(settings.notify.command[0], os.X_OK):
         yield f"notify.command: {settings.notify.command[0]} is not there, or cannot be executed by this user"

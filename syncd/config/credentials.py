@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped]  # comes with lakefs, without stubs
 
 from syncd.config.faults import ConfigFault
 from syncd.config.layers import ENVIRONMENT, Layer, Place
+from syncd.presence import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +163,7 @@ def read_lakectl(environ: Mapping[str, str], *, home: Path | None, cwd: Path) ->
             environment.put("lakefs", key, text, Place(ENVIRONMENT, None, f"{ENVIRONMENT} {variable}"))
     named = environ.get("LAKECTL_CONFIG_FILE")
     path = cwd / named if named else home / ".lakectl.yaml" if home else None
-    if path is None or not (named or path.exists()):
+    if path is None or not (named or is_there(path)):
         return Lakectl(environment, Layer(), [], None)
     layer = Layer()
     try:

@@ -73,7 +73,7 @@ def load(
         FaultyConfigError: Something is wrong; it lists all that is.
     """
     environ = os.environ if environ is None else environ
-    cwd = Path.cwd() if cwd is None else cwd
+    cwd = _current() if cwd is None else cwd
     home = Path(environ["HOME"]) if environ.get("HOME") else None
     path = find(path, environ=environ, cwd=cwd)
     file, faults, private = Layer(), list[ConfigFault](), True
@@ -99,6 +99,13 @@ def load(
     computed.put("service", "state_dir", *default_state_dir(environ, home=home))
     layers += [*lent, computed]
     return _validate(layers, faults, path)
+
+
+def _current() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # the folder it was started in is gone
+        return Path("/")
 
 
 def _said(said: Mapping[str, Any], cwd: Path, home: Path | None) -> Layer:

@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from syncd.errors import UsageError
+from syncd.presence import is_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,7 @@ def grant(path: Path, status: os.stat_result, *, directory: bool, below: bool = 
 def closed_way(path: Path) -> Path | None:
     """Return the topmost directory above a path that this user may not pass, or None."""
     for parent in reversed(path.parents):
-        if parent.is_dir() and not os.access(parent, os.X_OK, effective_ids=True):
+        if is_folder(parent) and not os.access(parent, os.X_OK, effective_ids=True):
             return parent
     return None
 

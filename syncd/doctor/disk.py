@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncd.doctor import account
 from syncd.doctor.findings import Finding, fail, ok, warn
+from syncd.presence import is_folder, is_there
 from syncd.sources.file_systems import ground_of
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ _ROOM = "make room there, or set service.state_dir to a disk that has some"
 
 def look(state_dir: Path) -> Iterator[Finding]:
     """Yield what there is to say of the state directory. Nothing stays in it."""
-    if not state_dir.exists():
+    if not is_there(state_dir):
         yield _of_missing(state_dir)
     else:
         yield _of_writing(state_dir)
         yield _of_mode(state_dir)
-    place = next((one for one in (state_dir, *state_dir.parents) if one.is_dir()), None)
+    place = next((one for one in (state_dir, *state_dir.parents) if is_folder(one)), None)
     if place is None:
         return
     yield from _of_room(place, os.statvfs(place))
@@ -43,8 +44,8 @@ def _quoted(path: Path) -> str:
 
 
 def _of_missing(state_dir: Path) -> Finding:
-    above = next(parent for parent in state_dir.parents if parent.exists())
-    if above.is_dir() and os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+    above = next(parent for parent in state_dir.parents if is_there(parent))
+    if is_folder(above) and os.access(above, os.W_OK | os.X_OK, effective_ids=True):
         return ok(WRITABLE, f"{state_dir} is not there yet; syncd makes it")
     fix = f"sudo install -d -m 0700 -o {account.name()} {_quoted(state_dir)}"
     return fail(WRITABLE, f"{state_dir} is not there, and {account.name()} may not make it in {above}", fix)

@@ -16,6 +16,7 @@ from syncd.doctor.findings import Finding, fail, ok, warn
 from syncd.doctor.outside import said_by
 from syncd.embedded.binary import cached_path, version_of
 from syncd.embedded.build import PINNED_VERSION
+from syncd.embedded.toolchain import FOR_A_UNIT
 from syncd.service.descriptors import EACH, RESERVE
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def of_binary(environ: Mapping[str, str]) -> Finding:
     """Return where the embedded lakeFS's binary is, without building one. Blocks, for a fraction of a second."""
     name, chosen = "lakefs.binary", environ.get("SYNCD_LAKEFS_BINARY")
     if chosen:
-        version = version_of(Path(chosen).expanduser())
+        version = version_of(Path(os.path.expanduser(chosen)))  # noqa: PTH111 - of whom there is not, it is no file
         if version is None:
             return fail(name, f"$SYNCD_LAKEFS_BINARY is {chosen}, which does not run", "unset SYNCD_LAKEFS_BINARY")
         return _of_version(name, chosen, version)
@@ -83,7 +84,9 @@ def of_binary(environ: Mapping[str, str]) -> Finding:
         if candidate is not None and (version := version_of(Path(candidate))) is not None:
             return _of_version(name, candidate, version)
     return warn(
-        name, "there is no lakeFS binary yet: the first start builds one, which takes minutes", "syncd lakefs path"
+        name,
+        "there is no lakeFS binary yet: the first start builds one, which takes minutes and needs the network",
+        f"syncd lakefs path; for a systemd unit, which may reach none: {FOR_A_UNIT}",
     )
 
 

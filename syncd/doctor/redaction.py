@@ -6,6 +6,7 @@ Read from where they stand, not from the checked configuration: one that cannot 
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from contextlib import suppress
@@ -19,6 +20,7 @@ from syncd.config.load import leaves
 from syncd.config.report import value_at
 from syncd.config.secrets import SECRET_KEY, SHORTEST, passwords
 from syncd.embedded.installation import Installation
+from syncd.presence import is_file
 from syncd.service.logs import HIDDEN, Redaction
 from syncd.sources.tree import shown
 
@@ -80,7 +82,7 @@ def secrets_of(path: Path | None, settings: Settings | None, environ: Mapping[st
             found |= _held(Path(value))
     if path is not None:
         with suppress(OSError, ValueError):
-            found |= set(_in_table(tomllib.loads(path.read_text("utf-8")), path.parent))
+            found |= set(_in_table(tomllib.loads(path.read_text("utf-8-sig")), path.parent))
     home = Path(environ["HOME"]) if environ.get("HOME") else None
     lakectl = read_lakectl(environ, home=home, cwd=Path.cwd())
     for layer in (lakectl.environment, lakectl.file):
@@ -117,14 +119,14 @@ def _in_table(table: Mapping[str, Any], base: Path) -> Iterator[str]:
                     yield from _in_table(item, base)
         elif isinstance(value, str) and SECRET_KEY.search(key):
             if key.endswith("_file"):
-                yield from _held(base / Path(value).expanduser())
+                yield from _held(base / os.path.expanduser(value))  # noqa: PTH111 - leaves be whom there is not
             else:
                 yield _whole(value) if key in _ALL_SECRET else value
 
 
 def _held(file: Path) -> set[str]:
     with suppress(OSError, ValueError):
-        if file.is_file():
+        if is_file(file):
             with file.open("rb") as opened:
                 return {opened.read(MAX_SECRET_BYTES).decode(errors="replace").strip()}
     return set()

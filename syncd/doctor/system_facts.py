@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncd import __version__
+from syncd.presence import is_folder
 from syncd.sources.file_systems import ground_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _read(path: Path) -> str | None:
 
 
 def _place(path: Path) -> dict[str, Any]:
-    there = next((one for one in (path, *path.parents) if one.is_dir()), None)
+    there = next((one for one in (path, *path.parents) if is_folder(one)), None)
     if there is None:
         return {"kind": "", "exists": False}
     try:
@@ -97,7 +98,7 @@ def _place(path: Path) -> dict[str, Any]:
         finally:
             os.close(fd)
     except OSError as error:
-        return {"kind": "", "exists": path.is_dir(), "error": error.strerror}
+        return {"kind": "", "exists": is_folder(path), "error": error.strerror}
     free, total = (disk.f_frsize * blocks for blocks in (disk.f_bavail, disk.f_blocks))
     inodes = [disk.f_favail, disk.f_files]
-    return {"kind": kind, "exists": path.is_dir(), "free_bytes": free, "bytes": total, "free_inodes_of": inodes}
+    return {"kind": kind, "exists": is_folder(path), "free_bytes": free, "bytes": total, "free_inodes_of": inodes}

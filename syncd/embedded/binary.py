@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 from syncd.embedded import build
 from syncd.embedded.progress import Progress, TerminalProgress
 from syncd.errors import EmbeddedServerError
+from syncd.presence import is_file
 from syncd.threads import in_thread_to_its_end
 
 Target = Literal["lakefs", "lakectl"]
@@ -99,9 +100,9 @@ def _from_environment(target: Target, progress: Progress) -> Path | None:
     value = os.environ.get(variable)
     if not value:
         return None
-    binary = Path(value).expanduser().absolute()
+    binary = Path(os.path.expanduser(value)).absolute()  # noqa: PTH111 - of whom there is not, it is no file
     fact = None
-    if not binary.is_file():
+    if not is_file(binary):
         fact = f"${variable} is {value}, which is not a file"
     elif not os.access(binary, os.X_OK):
         fact = f"${variable} is {value}, which is not executable"
@@ -134,7 +135,7 @@ def _from_cache(target: Target) -> Path | None:
 
 
 def _runs(binary: Path) -> bool:
-    return binary.is_file() and version_of(binary) is not None
+    return is_file(binary) and version_of(binary) is not None
 
 
 def _warn_of_other_version(binary: Path, version: str, progress: Progress) -> None:

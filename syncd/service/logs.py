@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,7 +47,7 @@ def set_up(
     structlog.configure(
         processors=[*shared, redaction, *([recorder] if recorder else []), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Unfailing()),  # type: ignore[arg-type]  # it needs no more
         cache_logger_on_first_use=False,
     )
     _route_standard_logging(shared, renderer, redaction)
@@ -61,6 +63,19 @@ def through_logging() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _Unfailing(io.TextIOBase):
+    """stderr, where a line that cannot be written is let go: a full disk under the log ends nothing."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class Redaction:

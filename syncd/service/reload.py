@@ -59,7 +59,7 @@ class Reloading:
     async def _once(self, engine: Engine) -> None:
         try:
             found = (await asyncio.to_thread(load, self.path)).settings
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:  # of the disk: whatever it is, it goes on as it was
             self.fault = str(error)
             log.warning("configuration_kept", why=str(error))
             return

@@ -26,7 +26,7 @@ MOST_COUNTED, COUNT_S = 10_000, 2.0
 
 def absolute(text: str) -> Path:
     """Return the path that a person means, ~ and all."""
-    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100  # "..", but not symlinks, is taken out
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111  # "..", not symlinks, is taken out
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
         SetupError: It is there and cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

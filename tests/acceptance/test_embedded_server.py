@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -264,6 +265,35 @@ async def test_its_death_is_noticed_and_it_comes_back_as_it_was(lakefs_binary: P
             await server.restart()
             assert await asyncio.to_thread(answers, server)
             assert (server.endpoint, server.access_key_id, server.secret_access_key) == before
+
+
+def test_on_a_full_disk_it_is_not_started_and_later_it_is(
+    lakefs_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails of the disk is the server's error, and nothing of the attempt stands in the next one's way."""
+    server = ServerProcess(tmp_path / "state", binary=lakefs_binary)
+    opened = os.open
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def no_lock(path: object, *arguments: object) -> int:
+        if str(path).endswith(".lock"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(path, *arguments)
+
+    for name, failing in (("pwrite", full), ("open", no_lock)):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, failing)
+            if name == "open":
+                with pytest.raises(EmbeddedServerError, match="Too many open files"):
+                    server.start()
+            else:
+                server.start()  # who runs it is only for those who ask
+                server.stop()
+    server.start()
+    assert server.is_running
+    server.stop()
 
 
 async def test_stopping_it_is_no_death(lakefs_binary: Path, tmp_path: Path) -> None:

@@ -74,6 +74,20 @@ def test_a_wrong_file_changes_nothing_and_is_named_by_its_line(dataset: Dataset)
     assert seen["configuration"]["fault"] == ""
 
 
+def test_a_file_that_cannot_be_reached_changes_nothing(dataset: Dataset) -> None:
+    """Whatever the disk says of it: the daemon goes on as it was, and takes the file once it is there again."""
+    daemon = dataset.start()
+    moved = dataset.config.with_name("elsewhere")
+    dataset.config.rename(moved)
+    dataset.config.symlink_to(dataset.config)  # too many levels of symbolic links
+    reload(daemon, "configuration_kept")
+    assert dataset.status()["configuration"]["fault"] != ""
+    moved.replace(dataset.config)
+    reload(daemon, "configuration_reloaded")
+    assert dataset.status()["configuration"]["fault"] == ""
+    assert daemon.exit_code is None
+
+
 def test_limits_of_tables_change_at_once(dataset: Dataset, csv_labels: CsvLabels) -> None:
     dataset.configure(guard={"max_delete_percent": 25, "min_objects": 1})
     configure(dataset, csv_labels, "off")

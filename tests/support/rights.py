@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 CLONE_NEWNS = 0x00020000
 CAPABILITIES_VERSION = 0x20080522
@@ -19,6 +24,17 @@ def be_bound_by_modes() -> None:
     for index in range(3):
         sets[index] &= ~(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH)
     _check(libc.capset(header, sets), "capset")
+
+
+def bound_by_modes(work: Callable[[], T]) -> T:
+    """Do it as someone whom the modes of files bind, in a thread of its own, and return what it returns."""
+
+    def bound() -> T:
+        be_bound_by_modes()
+        return work()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(bound).result()
 
 
 def enter_mounts(pid: int) -> None:

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from syncd.config import DEFAULT_INCLUDE, FaultyConfigError, Loaded, Settings, load
 from syncd.config.locate import default_state_dir
 from syncd.errors import EXIT_BAD_CONFIGURATION
+from syncd.presence import is_there
+from tests.support.rights import bound_by_modes
 
 MINIMAL = '[source]\nroot = "/srv/images"\n'
 LABELS = '[[tables]]\nname = "labels"\ncsv = "labels.csv"\nkey = "id"\n'
@@ -207,6 +209,39 @@ def test_who_may_not_write_the_systems_state_folder_gets_one_at_home(
 ) -> None:
     folder, place = default_state_dir(environ, home=Path("/home/one"), system=tmp_path / "absent" / "syncd")
     assert (folder, place.origin) == (expected or "/home/one/.local/state/syncd", "default")
+
+
+def test_what_this_user_may_not_look_into_is_not_there(tmp_path: Path) -> None:
+    """Such as the state of the shipped unit, below a folder of root's alone: whoever reads snapshots has their own."""
+    private, link = tmp_path / "private", tmp_path / "lib" / "syncd"
+    (private / "syncd").mkdir(parents=True)
+    link.parent.mkdir()
+    link.symlink_to(private / "syncd")
+    home = tmp_path / "home"
+    (home / "closed").mkdir(parents=True)
+    (home / "closed" / "syncd.toml").write_text(MINIMAL)
+
+    def look() -> None:
+        assert default_state_dir({}, home=home, system=link)[0] == str(home / ".local" / "state" / "syncd")
+        assert not is_there(link)
+        with pytest.raises(FaultyConfigError, match="cannot be read: Permission denied"):
+            load(home / "closed" / "syncd.toml", environ={}, cwd=tmp_path)
+        loaded = load(None, environ={"HOME": str(home / "closed"), "SYNCD_SOURCE__ROOT": "/srv/images"}, cwd=tmp_path)
+        assert loaded.settings.source.root == Path("/srv/images")
+
+    for folder in (private, link.parent, home / "closed"):
+        folder.chmod(0o000 if folder != link.parent else 0o555)
+    bound_by_modes(look)
+
+
+def test_a_folder_that_is_gone_is_no_place_to_start_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "syncd.toml"
+    path.write_text(MINIMAL)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert load(path, environ={}).path == path
 
 
 def test_without_a_home_the_systems_state_folder_is_the_default(tmp_path: Path) -> None:

@@ -43,6 +43,19 @@ def test_secrets_are_found_where_they_stand_though_the_file_cannot_be_used(tmp_p
     assert cleaner.line(f"sqlite:////srv/labels.db {tmp_path}") == f"sqlite:////srv/labels.db {tmp_path}"
 
 
+def test_secrets_of_a_file_with_a_byte_order_mark_and_of_nobodys_home(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("in-a-file")
+    config = tmp_path / "syncd.toml"
+    config.write_text(
+        '[lakefs]\nsecret_access_key_file = "~nobodyhere/secret"\nsecret_access_key = "in-the-file"\n'
+        '[service]\nlisten_token_file = "key"\n',
+        encoding="utf-8-sig",
+    )
+    cleaner = Cleaner(secrets_of(config, None, {}))
+    for secret in ("in-a-file", "in-the-file"):
+        assert cleaner.line(secret) == "********"
+
+
 def test_names_are_cut_wherever_they_may_begin() -> None:
     names = NameFilter(["images/", "/srv/images/"])
     assert names.text("storing images/a b.png failed") == f"storing images/{LEFT_OUT}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 # Rooms, from the inside out. A room may always import itself and the version in syncd/__init__.py.
-_WORDS = ["model", "errors", "keys", "names", "tallies", "threads", "words"]
+_WORDS = ["model", "errors", "keys", "names", "presence", "tallies", "threads", "words"]
 _OUTSIDE = [*_WORDS, "planner", "fingerprint", "sources", "journal", "store"]
 _WORK = [
     *["bodies", "batch_run", "uploader", "commit_text", "committer", "gate", "ownership", "retention", "status"],
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "addresses": [],
     "keys": ["model"],
     "names": ["model"],
+    "presence": [],
     "tallies": [],
     "threads": [],
     "words": [],
@@ -54,8 +55,8 @@ MAY_IMPORT = {
     "status": _OUTSIDE,
     "snapshots": _OUTSIDE,
     # two rooms to the side: the settings' own checks, and the server for people who have none
-    "config": ["addresses", "errors", "names", "planner.tag_name"],
-    "embedded": ["addresses", "errors", "threads"],
+    "config": ["addresses", "errors", "names", "planner.tag_name", "presence"],
+    "embedded": ["addresses", "errors", "presence", "threads"],
     # those who put it all together; only here settings are read
     "window": ["tallies", "store.base", "store.pins"],
     "thumbnails": ["errors"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -76,3 +77,16 @@ def test_a_secret_that_comes_later_is_hidden_as_well_and_a_longer_one_wholly(cap
     structlog.get_logger("x").info("tried", what="canary-and-more", other="canary")
     line = json.loads(capsys.readouterr().err)
     assert (line["what"], line["other"]) == (logs.HIDDEN, logs.HIDDEN)
+
+
+def test_a_line_that_cannot_be_written_is_let_go(monkeypatch):
+    """A full disk under the log pauses nothing, and ends nothing; whoever asks the daemon still hears of it."""
+    seen = []
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stderr", full)
+        logs.set_up("json", recorder=lambda _logger, _method, event: seen.append(event["event"]) or event)
+        structlog.get_logger("x").warning("failing")
+        logging.getLogger("botocore").warning("failing, too")
+        with suppress(OSError):
+            full.close()
+    assert seen == ["failing"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -41,4 +42,13 @@ def test_a_killed_holder_gives_it_back(tmp_path):
 def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(JournalError, match=r"service\.state_dir"), held(tmp_path / "file" / "state"):
+        pass
+
+
+def test_on_a_full_disk_it_is_held_all_the_same(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with held(tmp_path), pytest.raises(AlreadyRunningError), held(tmp_path):
         pass
