@@ -13,10 +13,12 @@ from syncd.sources.tables import parquet
 from syncd.sources.tables.schema import columns_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     import pyarrow as pa
+
+PIECE_BYTES = 4 << 20  # about; before what comes often in a column is written out
 
 
 class MissingExtraError(SyncdError):
@@ -33,6 +35,20 @@ def part_of(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     with files.ParquetFile(arrow.BufferReader(content)) as file:
         table: pa.Table = file.read(columns=columns)
     return table
+
+
+def pieces_of(content: bytes, rows: int) -> Iterator[pa.Table]:
+    """Yield what the body of a part holds, at most so many rows at a time, fewer where they are wide; raises as above.
+
+    A part in memory may be many times as large as it is stored.
+    """
+    arrow, files = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
+    with files.ParquetFile(arrow.BufferReader(content)) as file:
+        told = file.metadata
+        size_bytes = sum(told.row_group(at).total_byte_size for at in range(told.num_row_groups))
+        narrow = PIECE_BYTES * told.num_rows // max(size_bytes, 1)
+        for batch in file.iter_batches(max(1, min(rows, narrow))):
+            yield arrow.Table.from_batches([batch])
 
 
 def empty(schema: bytes) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import heapq
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ async def _unknown(versions: VersionStore, asked: str, publish: str) -> UnknownS
         names.append(tag)
         if len(names) > MOST_NAMES:
             break
-    near = _similar(asked, names)
+    near = await asyncio.to_thread(_similar, asked, names)  # a good part of a second, among many
     return UnknownSnapshotError(
         f"no tag, commit or branch is called {asked!r}",
         cause=f"similar: {', '.join(near)}" if near else "",

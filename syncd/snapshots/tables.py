@@ -1,7 +1,8 @@
 """The tables of a snapshot, read: all of one as an Arrow table, or as a stream in memory that does not grow with it.
 
-Objects are checked against their digests before a row of theirs is handed on. Of a table in parts one part is in
-memory, or some when all is read; of a text file some thousands of rows, while it lies in a file without a name.
+Objects are checked against their digests before a row of theirs is handed on. As a stream, some thousands of rows are
+in memory, beside the object they are of: a part, or a text file, which lies in a file without a name. All of a table
+is read some parts at a time.
 """
 
 from __future__ import annotations
@@ -171,7 +172,16 @@ async def _texts(one: ObjectInfo, objects: ObjectReader) -> AsyncGenerator[pa.Ta
 
 async def _parts(parts: Sequence[ObjectInfo], objects: ObjectReader) -> AsyncGenerator[pa.Table, None]:
     for one in parts:
-        yield await read_part(one, objects)
+        pieces = arrow.pieces_of(await read_object(one, objects), _ROWS_AT_A_TIME)
+        while (piece := await asyncio.to_thread(_next_piece, one, pieces)) is not None:
+            yield piece
+
+
+def _next_piece(one: ObjectInfo, pieces: Iterator[pa.Table]) -> pa.Table | None:
+    try:
+        return next(pieces, None)
+    except (ValueError, OSError) as error:  # what pyarrow raises is one of them
+        raise _broken(one, error) from error
 
 
 async def _parts_at_once(parts: Sequence[ObjectInfo], objects: ObjectReader) -> list[pa.Table]:

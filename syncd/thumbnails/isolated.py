@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,3 +25,13 @@ async def start(module: str) -> Process:
         env={"PATH": os.defpath},
         cwd="/",
     )
+
+
+def kill(child: Process) -> None:
+    """End such a process; nothing of what it says any more is read, so that ``wait`` waits for its end alone."""
+    with suppress(ProcessLookupError):
+        child.kill()
+    if child.stdin is not None and not child.stdin.is_closing():
+        child.stdin.transport.abort()
+    if (said := child._transport.get_pipe_transport(1)) is not None:  # type: ignore[attr-defined]  # noqa: SLF001
+        said.close()  # asyncio has no public way to a pipe that is read; unread, ``wait`` never ends

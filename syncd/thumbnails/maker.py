@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
@@ -12,12 +11,13 @@ from syncd.thumbnails import isolated, wire
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Awaitable, Callable
 
 ANSWER_S = 15.0
 IDLE_S = 60.0  # then the child's memory is given back
 NEEDED = "PIL"
 MISSING = "Pillow is not installed: pip install 'syncd[web]'"
-_ENDED = "decoding it took too much time or memory, or ended the process that did it"
+ENDED = "decoding it took too much time or memory, or ended the process that did it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,21 @@ class Picture:
         return bool(self.content_type)
 
 
-class Maker:
-    """Use it as ``async with``. The child is started when it is first needed."""
+class _BrokenChildError(Exception):
+    """What the child says is no answer: an image broke it."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+
+class Maker:
+    """Use it as ``async with``. The child is started when it is first needed.
+
+    Args:
+        start: Starts a module of this room, see :func:`isolated.start`.
+    """
+
+    def __init__(self, start: Callable[[str], Awaitable[Process]] = isolated.start) -> None:
+        self._start, self._turn = start, asyncio.Lock()
         self._child: Process | None = None
+        self._dying: Process | None = None  # the last that was idle
         self._idle: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -50,6 +59,8 @@ class Maker:
     async def __aexit__(self, *exc_info: object) -> None:
         async with self._turn:
             await self._end()
+            if self._dying is not None:
+                await self._dying.wait()
 
     async def make(self, content: bytes, edge: int) -> Picture:
         """Return a picture of an image, or why there is none. Never raises for what the image is.
@@ -66,9 +77,9 @@ class Maker:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     made = await self._ask(await self._started(), content, edge)
-            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            except (TimeoutError, asyncio.IncompleteReadError, ConnectionError, _BrokenChildError):
                 await self._end()
-                return Picture(why_not=_ENDED)
+                return Picture(why_not=ENDED)
             except BaseException:
                 await self._end()  # it may be in the middle of an answer
                 raise
@@ -76,8 +87,10 @@ class Maker:
             return made
 
     async def _started(self) -> Process:
-        if self._child is None or self._child.returncode is not None:
-            self._child = await isolated.start("child")
+        if self._child is not None and self._child.returncode is not None:
+            await self._end()
+        if self._child is None:
+            self._child = await self._start("child")
         return self._child
 
     async def _ask(self, child: Process, content: bytes, edge: int) -> Picture:
@@ -86,6 +99,8 @@ class Maker:
         child.stdin.write(wire.REQUEST.pack(len(content), edge) + content)
         await child.stdin.drain()
         kind, length, width, height = wire.ANSWER.unpack(await child.stdout.readexactly(wire.ANSWER.size))
+        if length > wire.MOST_BYTES.get(kind, -1):
+            raise _BrokenChildError
         body = await child.stdout.readexactly(length)
         if kind == wire.NOT:
             return Picture(why_not=body.decode("utf-8", "replace"))
@@ -95,12 +110,11 @@ class Maker:
         child, self._child = self._child, None
         if self._idle is not None:
             self._idle.cancel()
-        if child is not None and child.returncode is None:
-            with suppress(ProcessLookupError):
-                child.kill()
+        if child is not None:
+            isolated.kill(child)
             await child.wait()
 
     def _kill(self) -> None:
-        if self._child is not None and self._child.returncode is None and not self._turn.locked():
-            with suppress(ProcessLookupError):
-                self._child.kill()
+        if self._child is not None and not self._turn.locked():
+            self._dying, self._child = self._child, None  # who asks next starts another one
+            isolated.kill(self._dying)

@@ -47,9 +47,8 @@ async def contact_sheet(tiles: Sequence[Tile]) -> bytes:
     except TimeoutError:
         drawn = b""
     finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+        isolated.kill(child)
+        await child.wait()
     if not drawn:
         raise NoSheetError("the contact sheet could not be drawn")
     return drawn

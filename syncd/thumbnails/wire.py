@@ -9,3 +9,4 @@ ANSWER = struct.Struct("!cIII")  # kind, length of what follows, and the image's
 
 PNG, JPEG, NOT = b"P", b"J", b"N"  # kinds; after NOT follows why, in UTF-8
 CONTENT_TYPES = {PNG: "image/png", JPEG: "image/jpeg"}
+MOST_BYTES = {PNG: 16 << 20, JPEG: 16 << 20, NOT: 1 << 10}  # that may follow

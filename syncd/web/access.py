@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -20,6 +21,7 @@ OPEN = frozenset({"/livez", "/readyz"})  # for probes, which have no token; with
 BEFORE_LOGIN = ("/login", "/static/")  # what the form for the token needs
 TOKEN_MISSING = "this needs the token: send it as 'Authorization: Bearer …'\n"  # noqa: S105 - says what is missing
 UNKNOWN_HOST = "this Host is not served here: ask by an IP address or localhost, or send the token\n"
+BAD_HOST = "this Host is no name with a port\n"
 FOREIGN_ORIGIN = "this was sent by a page of another host\n"
 
 HEADERS = {
@@ -52,12 +54,11 @@ class Sessions:
 
     def cookie(self, request: web.Request) -> str:
         """Return the cookie's name: cookies are of a host, whatever the port."""
-        port = urlsplit(f"//{request.host}").port
-        return f"syncd-{port or 80}"
+        return f"syncd-{_port_of(request.host) or 80}"
 
     def begin(self, given: str) -> str | None:
         """Return a session's id for whoever shows the token; None for others."""
-        if not self.token or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+        if not self.token or not self._is_it(given):
             return None
         now_s = time.monotonic()
         self._until_s = {known: until_s for known, until_s in self._until_s.items() if until_s > now_s}
@@ -81,13 +82,20 @@ class Sessions:
 
     def _shows(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
+        return scheme.lower() == "bearer" and self._is_it(given)
+
+    def _is_it(self, given: str) -> bool:
+        return hmac.compare_digest(_as_sent(given.strip()), _as_sent(self.token))
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in who may come in."""
     sessions = request.app[SESSIONS]
+    try:
+        _port_of(request.host)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=BAD_HOST) from error
     knows, over_socket = sessions.knows(request), _is_over_unix_socket(request)
     request[TRUSTED] = knows or over_socket or not sessions.token
     request[MAY_ACT] = knows or over_socket
@@ -110,9 +118,26 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
 
 
 def _is_over_unix_socket(request: web.Request) -> bool:
+    return request.transport is not None and is_of_unix_socket(request.transport)
+
+
+def is_of_unix_socket(transport: asyncio.BaseTransport) -> bool:
     """Return whether it came through the socket in the state directory, which only syncd's own user can open."""
-    transport = request.transport
-    return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+    return isinstance(transport.get_extra_info("sockname"), str | bytes)
+
+
+def _as_sent(text: str) -> bytes:
+    """Return what a header's text was made of: it need not have been UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _port_of(host: str) -> int | None:
+    """Return the port in a Host header, if there is one.
+
+    Raises:
+        ValueError: It is no name with a port.
+    """
+    return urlsplit(f"//{host}").port
 
 
 def _is_same_origin(request: web.Request) -> bool:
@@ -120,7 +145,10 @@ def _is_same_origin(request: web.Request) -> bool:
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return False
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+    try:
+        return origin is None or urlsplit(origin).netloc == request.headers.get("Host", "")
+    except ValueError:  # it is no address
+        return False
 
 
 def _is_own_name(host: str) -> bool:

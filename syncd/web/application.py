@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 10.0  # the most an answer may take
 ACTION_S = 55.0  # what is asked for may take longer
+BUSY: web.AppKey[set[web.RequestHandler]] = web.AppKey("busy")  # connections with an answer under way that will end
 NEEDED = "jinja2"
 # with all else that is loaded: in a running daemon it would hold everything up for a tenth of a second
 if find_spec(NEEDED) is not None:
@@ -53,7 +54,7 @@ def application(window: Window, *, token: str) -> web.Application:
         token: What a caller must show; "": nothing.
     """
     app = web.Application(middlewares=[_in_time, access.guard], client_max_size=1 << 20)
-    app[WINDOW], app[access.SESSIONS] = window, access.Sessions(token)
+    app[WINDOW], app[access.SESSIONS], app[BUSY] = window, access.Sessions(token), set()
     app.on_response_prepare.append(access.add_headers)
     app.add_routes(probes.routes())
     if find_spec(NEEDED) is None:
@@ -67,6 +68,9 @@ def application(window: Window, *, token: str) -> web.Application:
 async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Bound the time of an answer, and say in plain words what went wrong."""
     limit_s = {"/events": None, "/do/snapshot": ACTION_S}.get(request.path, ANSWER_S)
+    busy = request.app[BUSY]
+    if limit_s is not None:
+        busy.add(request.protocol)
     try:
         async with asyncio.timeout(limit_s):
             return await handler(request)
@@ -79,6 +83,8 @@ async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception:
         log.exception("page_failed", path=request.path)
         return web.Response(status=500, text="this page cannot be shown; the log of syncd says why\n")
+    finally:
+        busy.discard(request.protocol)
 
 
 async def _without_pages(_request: web.Request) -> web.Response:

@@ -167,6 +167,7 @@ async def _told(kept: Kept, asked: Asked) -> dict[str, Any]:
         "more_folders": len(found["folders"]) > MOST_FOLDERS,
         "columns": [f"{table}.{column}" for table, column in columns],
         "not_read": labels.why_not(),
+        "by_value": table not in labels.why_not(),  # it is known which images have which
         "chart": chart,
         **await _some(kept, asked),
     }

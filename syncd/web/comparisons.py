@@ -132,6 +132,7 @@ class Comparisons:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf, self._turn = shelf, asyncio.Lock()
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._sweeping = asyncio.create_task(self._sweep())
@@ -140,9 +141,10 @@ class Comparisons:
     async def __aexit__(self, *exc_info: object) -> None:
         self._sweeping.cancel()
         await asyncio.wait({self._sweeping})
-        for one in self._kept.values():
-            await one.end()
-        self._kept.clear()
+        for key in list(self._kept):
+            self._end(key)
+        while self._ending:
+            await asyncio.wait(self._ending)
 
     @asynccontextmanager
     async def lend(self, left: Pinned, right: Pinned) -> AsyncIterator[Kept]:
@@ -154,7 +156,7 @@ class Comparisons:
         self._kept.move_to_end(key)
         one.users += 1
         try:
-            await self._let_go()
+            self._let_go()
             yield one
         finally:
             one.users -= 1
@@ -164,13 +166,18 @@ class Comparisons:
         """Let go of what nobody looks at any more, also when nobody looks at anything."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            await self._let_go()
+            self._let_go()
 
-    async def _let_go(self) -> None:
+    def _let_go(self) -> None:
         """Let go of what nobody uses: the longest unused, where there are too many, and what is idle."""
         now_s = asyncio.get_running_loop().time()
         for key, one in list(self._kept.items()):
             too_many, idle = len(self._kept) > MOST_KEPT, now_s - one.used_at_s > IDLE_S
             if not one.users and (too_many or idle):
-                del self._kept[key]
-                await one.end()
+                self._end(key)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        """Forget one, and have it end by itself: who asks for this may be called off, or ask while another one does."""
+        ending = asyncio.create_task(self._kept.pop(key).end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)

@@ -1,7 +1,4 @@
-"""What the tables of two snapshots say of the images that differ, and how often each value of a column comes.
-
-Memory: one table at a time while it is read, and then the rows of images that differ, bounded.
-"""
+"""What the tables of two snapshots say of the images that differ, and how often each value of a column comes."""
 
 from __future__ import annotations
 
@@ -12,25 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.errors import PermanentStoreError
 from syncd.snapshots.arrow import MissingExtraError
-from syncd.snapshots.tables import BrokenTableError, read_table, tables
+from syncd.snapshots.table_objects import stored_tables
+from syncd.snapshots.tables import BrokenTableError, informed
+from syncd.web.label_table import LabelTable, NotReadError, read_label_table, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Mapping, Sequence
 
     from syncd.snapshots.reference import Pinned
-    from syncd.snapshots.tables import TableInfo
+    from syncd.snapshots.table_objects import StoredTable
     from syncd.store.base import ObjectReader, VersionStore
+    from syncd.web.label_table import Differing
 
-    Differing = Callable[[Sequence[str]], Awaitable[set[str]]]  # returns those of some keys that differ
-
-MOST_ROWS = 1_000_000  # of a table that is read for this
-MOST_KEPT = 100_000  # rows of images that differ
-MOST_DIFFERENT = 1_000  # values of a column by which changes can be grouped
 MOST_VALUES = 40  # of a column that is drawn
-_MOST_TEXT = 80
-_AT_A_TIME = 5_000  # rows whose images are looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +34,12 @@ class OfImage:
 
 
 @dataclass(slots=True)
-class _Read:
-    """What is kept of one table."""
-
-    key: str | None
-    rows: pa.Table  # of images that differ
-    position: Mapping[str, int]  # of the first row of an image, by its key
-    counts: Mapping[str, Counter[str]]  # of the values in all rows, by column; of columns with few of them
-    columns: frozenset[str]  # all there are
-
-    def row(self, key: str) -> Mapping[str, Any] | None:
-        """Return what it says of an image that differs."""
-        position = self.position.get(key)
-        return None if position is None else dict(self.rows.slice(position, 1).to_pylist()[0])
-
-
-@dataclass(slots=True)
 class _SideOfTables:
     """The tables of one snapshot that name images, once they are read."""
 
     found: Pinned
     objects: ObjectReader
-    read: dict[str, _Read] = field(default_factory=dict)
+    read: dict[str, LabelTable] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)  # by table
 
 
@@ -93,7 +68,7 @@ class Labels:
         everyone = [(name, one) for side in self._sides for name, one in side.read.items()]
         few = {(name, column) for name, one in everyone for column in one.counts}
         many = {(name, column) for name, one in everyone for column in one.columns - one.counts.keys()}
-        return sorted(few - many - {(name, one.key) for name, one in everyone if one.key is not None})
+        return sorted(few - many - {(name, one.info.key) for name, one in everyone if one.info.key is not None})
 
     def why_not(self) -> dict[str, str]:
         """Return by table why rows of it are not shown."""
@@ -113,8 +88,7 @@ class Labels:
         for side in self._sides:
             one = side.read.get(table)
             if one is not None and column in one.columns:
-                values = one.rows.column(column).to_pylist()
-                said |= {key: text_of(values[position]) for key, position in one.position.items()}
+                said |= {key: text_of(value) for key, value in one.values(column)}
         return said
 
     def _of(self, names: Sequence[str], old_key: str, new_key: str) -> list[OfImage]:
@@ -151,77 +125,36 @@ async def read_labels(
     left, right = (_SideOfTables(*side) for side in sides)
     async with turn or asyncio.Lock():
         for side in (left, right):
-            for info in await tables(side.found, versions, prefix, objects=side.objects):
-                if info.image_column is not None:
-                    await _read_one(side, info, versions, prefix, differing)
+            for stored in (await stored_tables(side.found, versions, prefix)).values():
+                await _read_one(side, stored, versions, prefix, differing)
+    _keep_of_both_or_neither(left, right)
     return Labels(left, right)
 
 
 async def _read_one(
-    side: _SideOfTables, info: TableInfo, versions: VersionStore, prefix: str, differing: Differing
+    side: _SideOfTables, stored: StoredTable, versions: VersionStore, prefix: str, differing: Differing
 ) -> None:
-    if info.rows is not None and info.rows > MOST_ROWS:
-        side.why_not[info.name] = f"it has more than {MOST_ROWS:,} rows"
-        return
+    name = stored.info.name
     try:
-        table = await read_table(side.found, info.name, versions=versions, objects=side.objects, prefix=prefix)
-        positions = await _positions(info, table, differing)
-    except (BrokenTableError, MissingExtraError, PermanentStoreError, KeyError) as error:
-        side.why_not[info.name] = str(error)
-        return
-    if len(positions) > MOST_KEPT:
-        side.why_not[info.name] = f"more than {MOST_KEPT:,} of its rows are of images that differ"
-    side.read[info.name] = await asyncio.to_thread(_kept, info, table, positions)
+        known = await informed(stored, side.objects)
+        if known.info.image_column is None:
+            return
+        side.read[name] = await read_label_table(
+            side.found, known, differing, versions=versions, objects=side.objects, prefix=prefix
+        )
+    except (NotReadError, BrokenTableError, MissingExtraError, PermanentStoreError, KeyError) as error:
+        side.why_not[name] = str(error)
+    else:
+        if why := side.read[name].why_no_rows:
+            side.why_not[name] = why
 
 
-async def _positions(info: TableInfo, table: pa.Table, differing: Differing) -> dict[str, int]:
-    """Return where the images that differ are named first, by key; a few more than ``MOST_KEPT`` at the most."""
-    images, found = table.column(info.image_column or ""), dict[str, int]()
-    for start in range(0, len(images), _AT_A_TIME):
-        keys = await asyncio.to_thread(_keys, info, images.slice(start, _AT_A_TIME))
-        of_those = await differing([key for key in keys if key is not None])
-        for position, key in enumerate(keys, start):
-            if key in of_those:
-                found.setdefault(key, position)
-        if len(found) > MOST_KEPT:
-            break
-    return found
-
-
-def text_of(value: Any) -> str:
-    """Return a value as it is shown, in few words."""
-    text = "NULL" if value is None else str(value)
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
-
-
-def _keys(info: TableInfo, images: pa.ChunkedArray[Any]) -> list[str | None]:
-    """Return the keys of the images that some rows name; None for a row that names none."""
-    column = info.images
-    return [column.key_of(value) if column and isinstance(value, str) else None for value in images.to_pylist()]
-
-
-def _kept(info: TableInfo, table: pa.Table, positions: Mapping[str, int]) -> _Read:
-    """Count the values of a table, and take the rows out of it that are to be kept; none where they are too many."""
-    if len(positions) > MOST_KEPT:
-        positions = {}
-    return _Read(
-        key=info.key,
-        rows=table.take(list(positions.values())) if positions else table.slice(0, 0),
-        position={key: number for number, key in enumerate(positions)},
-        counts=dict(_counts(table)),
-        columns=frozenset(table.column_names),
-    )
-
-
-def _counts(table: pa.Table) -> Iterable[tuple[str, Counter[str]]]:
-    """Yield each column that has few different values, with how often each comes."""
-    for name in dict.fromkeys(table.column_names):
-        try:
-            counted: Any = table.column(name).value_counts()  # an array of values and counts
-        except (KeyError, NotImplementedError, ValueError):  # two of that name, or lists and the like
-            continue
-        if len(counted) <= MOST_DIFFERENT:
-            told = Counter[str]()
-            for pair in counted.to_pylist():
-                told[text_of(pair["values"])] += pair["counts"]
-            yield name, told
+def _keep_of_both_or_neither(left: _SideOfTables, right: _SideOfTables) -> None:
+    """Leave out of both sides what is left out of one: what the other one has would seem to be new, or deleted."""
+    for name, why in {**left.why_not, **right.why_not}.items():
+        not_read = any(name in side.why_not and name not in side.read for side in (left, right))
+        for side in (left, right):
+            if not_read:
+                side.read.pop(name, None)
+            elif name in side.read:
+                side.read[name].forget_rows(why)

@@ -8,9 +8,10 @@ import json
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from syncd.errors import JournalError
+from syncd.words import size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 1.0
 RATE_OVER_S = 10.0
+TO_THE_MINUTE = len("2026-11-27T08:10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,15 @@ class Rates:
 
     objects: float = 0.0  # a second
     size_bytes: float = 0.0  # a second
+
+
+def state_id(status: dict[str, Any], rates: Rates) -> str:
+    """Return a name for what the first page shows. The passing of time alone makes no other one of it."""
+    # A table that cannot say whether it has changed is read again and again.
+    tables = [{**table, "read_at": (table["read_at"] or "")[:TO_THE_MINUTE]} for table in status["tables"]]
+    shown = {**status, "in_step_at": None, "tables": tables}
+    goes = f"{rates.objects:.0f} {size(rates.size_bytes)}"
+    return hashlib.blake2b(json.dumps([shown, goes], default=str).encode(), digest_size=8).hexdigest()
 
 
 class Live:
@@ -60,9 +71,11 @@ class Live:
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Queue[str]]:
-        """Lend a queue that gets a word whenever something has changed; it holds one at most."""
+        """Lend a queue that gets the state: at first, and whenever it has changed. It holds the newest alone."""
         news: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
         self._open.add(news)
+        if self._last:
+            news.put_nowait(self._last)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         try:
@@ -77,6 +90,7 @@ class Live:
             self._looking.cancel()
         self._looking = None
         self._counted.clear()
+        self._last = ""
 
     async def _look(self) -> None:
         while True:
@@ -88,10 +102,10 @@ class Live:
         tallies = self._window.tallies
         now_s = asyncio.get_running_loop().time()
         self._counted.append((now_s, sum(tallies.objects.values()), tallies.uploaded_bytes))
-        shown = json.dumps([await self._window.status(), self.rates.objects, self.rates.size_bytes], default=str)
-        digest = hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
-        if digest != self._last:
-            self._last = digest
+        state = state_id(await self._window.status(), self.rates)
+        if state != self._last:
+            self._last = state
             for news in self._open:
-                if not news.full():
-                    news.put_nowait(digest)
+                if news.full():
+                    news.get_nowait()
+                news.put_nowait(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from syncd.errors import SyncdError
 from syncd.status import IN_STEP
 from syncd.web import access
 from syncd.web.keys import LIVE, WINDOW
+from syncd.web.live import state_id
 from syncd.web.render import page
 
 if TYPE_CHECKING:
@@ -44,18 +46,21 @@ async def _standing(request: web.Request) -> dict[str, Any]:
             held = await window.actions.held()
         except SyncdError as error:
             fault = str(error)
+    rates = request.app[LIVE].rates
     return {
         "status": status,
+        "state_id": state_id(status, rates),
+        "made_at": datetime.now(UTC).isoformat(),
         "held": held,
         "held_fault": fault,
         "in_step": status["state"] in IN_STEP and status["snapshot"] is not None,
-        "rates": request.app[LIVE].rates,
+        "rates": rates,
         "not_synced": sum(sum(codes.values()) for codes in status["not_synced"].values()),
     }
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    """Say "changed" whenever the first page would show something else."""
+    """Tell which state the first page would show, at first and whenever it is another."""
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await answer.prepare(request)
     async with request.app[LIVE].changes() as news:

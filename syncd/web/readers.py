@@ -53,6 +53,6 @@ class Readers:
                 stack = AsyncExitStack()
                 self._kept[commit_id] = (await stack.enter_async_context(self._shelf.objects(commit_id)), stack)
             self._kept.move_to_end(commit_id)
-            for known in [one for one in self._kept if one not in self._users][: len(self._kept) - MOST_KEPT]:
+            for known in [one for one in self._kept if one not in self._users][: max(0, len(self._kept) - MOST_KEPT)]:
                 await self._kept.pop(known)[1].aclose()
             return self._kept[commit_id][0]

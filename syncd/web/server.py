@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from syncd import local_socket
-from syncd.web.application import application
+from syncd.web.access import is_of_unix_socket
+from syncd.web.application import BUSY, application
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,10 +20,20 @@ if TYPE_CHECKING:
 
     from syncd.window import Listen, Window
 
-MOST_CONNECTIONS = 32
-LONGEST_CONNECTION_S = 60.0  # however it is used; the next request opens another
+MOST_CONNECTIONS = 32  # at the address; as many again at the socket
+LONGEST_CONNECTION_S = 60.0  # and until what it asked for by then is answered; the next request opens another
 SWEEP_EVERY_S = 5.0
 GOODBYE_S = 1.0
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Tell whether a line of aiohttp's is worth keeping: with what is no HTTP a stranger could fill the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_is_our_fault)
 
 
 @asynccontextmanager
@@ -35,11 +48,11 @@ async def serve(window: Window, listen: Listen) -> AsyncIterator[int]:
         OSError: The address cannot be had.
     """
     app = application(window, token=listen.token)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE_S, handler_cancellation=True)
+    runner = web.AppRunner(app, logger=log, access_log=None, shutdown_timeout=GOODBYE_S, handler_cancellation=True)
     await runner.setup()
     try:
         assert runner.server is not None  # noqa: S101 - it has been set up
-        door = _Door(runner.server)
+        door = _Door(runner.server, app[BUSY])
         server = await asyncio.get_running_loop().create_server(door.open, listen.host, listen.port, reuse_address=True)
         sweeping = asyncio.create_task(door.sweep())
         try:
@@ -59,7 +72,7 @@ async def _beside(door: _Door, path: Path | None) -> AsyncIterator[None]:
         yield
         return
     listening = local_socket.bound(path)
-    server = await asyncio.get_running_loop().create_unix_server(door.open, sock=listening)
+    server = await asyncio.get_running_loop().create_unix_server(door.open_beside, sock=listening)
     try:
         yield
     finally:
@@ -72,23 +85,37 @@ class _Door:
 
     Args:
         server: Makes aiohttp's protocol of each, and knows those that are open.
+        busy: Those with an answer under way, which is known to end.
     """
 
-    def __init__(self, server: web.Server) -> None:
-        self._server = server
+    def __init__(self, server: web.Server, busy: set[web.RequestHandler]) -> None:
+        self._server, self._busy = server, busy
 
     def open(self) -> asyncio.Protocol:
         """Return what speaks with a new connection: aiohttp, or one that hangs up at once."""
-        return _Refusal() if len(self._server.connections) >= MOST_CONNECTIONS else self._server()
+        return self._let_in(over_socket=False)
+
+    def open_beside(self) -> asyncio.Protocol:
+        """Return the same for one through the Unix socket, which strangers do not fill."""
+        return self._let_in(over_socket=True)
+
+    def _let_in(self, *, over_socket: bool) -> asyncio.Protocol:
+        transports = [one.transport for one in self._server.connections]  # None: it is gone, its work is not
+        there = sum((one is not None and is_of_unix_socket(one)) == over_socket for one in transports)
+        return _Refusal() if there >= MOST_CONNECTIONS else self._server()
 
     async def sweep(self) -> None:
-        """End what has been open for too long, a caller that never finishes its request among them."""
+        """End what has been open for too long, a caller that never finishes its request among them.
+
+        Not in the middle of an answer: nobody would know whether what was asked for is done.
+        """
         loop, first_seen_s = asyncio.get_running_loop(), dict[object, float]()
         while True:
             now_s, still_open = loop.time(), list(self._server.connections)
             first_seen_s = {one: first_seen_s.get(one, now_s) for one in still_open}
             for one in still_open:
-                if now_s - first_seen_s[one] > LONGEST_CONNECTION_S and one.transport is not None:
+                is_old = now_s - first_seen_s[one] > LONGEST_CONNECTION_S
+                if is_old and one not in self._busy and one.transport is not None:
                     one.transport.abort()
             await asyncio.sleep(SWEEP_EVERY_S)
 

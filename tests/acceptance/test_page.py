@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,16 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.acceptance, pytest.mark.lakefs]
 
 TOKEN = "a-token-for-this-test-alone"
+# returns the state that the page would show now, once the pages that are open have been told of it
+TOLD = """async () => {
+  const text = await (await fetch("/now")).text();
+  const {state} = new DOMParser().parseFromString(text, "text/html").querySelector("[data-state]").dataset;
+  await new Promise((resolve) => {
+    const events = new EventSource("/events");
+    events.addEventListener("changed", ({data}) => { if (data === state) { events.close(); resolve(); } });
+  });
+  return state;
+}"""
 Visit = Callable[..., Visitor]
 
 
@@ -141,6 +152,30 @@ def test_now_tells_how_it_stands_and_follows_without_a_reload(shown: Dataset, vi
     page.get_by_label("Reason").fill("because the test asks")
     page.get_by_role("button", name="Take a snapshot now").click()
     expect(page.get_by_role("status")).to_contain_text(f"The newest snapshot is {newest(shown)}")
+
+
+def test_a_page_on_which_nothing_happens_stays_and_its_ages_go_on(shown: Dataset, visit: Visit) -> None:
+    shown.status_until(lambda seen: seen["state"] == "idle", "nothing happens")
+    window = logged_in(visit, shown)
+    window.page.clock.install()
+    page = window.go("/")
+    page.evaluate("document.querySelector('#now h1').dataset.kept = 'yes'")
+    assert page.evaluate(TOLD) == page.locator("[data-state]").get_attribute("data-state")
+    page.clock.fast_forward("10:00")
+    expect(page.locator(".since time")).to_have_text(re.compile(r"^1\d min$"))
+    expect(page.locator("[data-kept]")).to_have_count(1)
+
+
+def test_what_changed_while_somebody_was_on_it_is_shown_once_they_leave_it(shown: Dataset, visit: Visit) -> None:
+    shown.status_until(lambda seen: seen["state"] == "idle", "nothing happens")
+    page = logged_in(visit, shown).page
+    page.locator(".verdict a").focus()
+    (shown.root / "bell\x07.png").write_bytes(b"not to be had in lakeFS: nothing comes of it but a problem")
+    shown.status_until(lambda seen: seen["not_synced"] and seen["state"] == "idle", "it is named")
+    page.evaluate(TOLD)
+    expect(page.locator(".answers")).to_contain_text("Nothing is left out")
+    page.get_by_label("Reason").focus()
+    expect(page.locator(".answers")).to_contain_text("1 file or row is not synced")
 
 
 def test_history_lists_filters_and_compares(shown: Dataset, visit: Visit) -> None:

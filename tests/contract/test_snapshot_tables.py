@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from syncd.errors import PermanentStoreError
+from syncd.snapshots import arrow
 from syncd.snapshots.arrow import MissingExtraError
 from syncd.snapshots.reference import Pinned
 from syncd.snapshots.tables import (
@@ -86,6 +87,25 @@ async def test_a_table_in_parts_is_read_in_the_order_of_its_keys(snapshots: Tabl
     assert list(zip(*table.to_pydict().values(), strict=True)) == rows
     (info,) = await infos(snapshots, found)
     assert info == TableInfo("labels", "id", "image", 1000, "parquet", IMAGES.prefix, IMAGES.pattern)
+
+
+@pytest.mark.parametrize(("piece_bytes", "at_most"), [(4 << 20, 10_000), (16 << 10, 2_000), (1, 1)])
+async def test_a_part_is_streamed_in_pieces_the_smaller_the_wider_its_rows_are(
+    snapshots: TableSnapshots, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, at_most: int
+) -> None:
+    monkeypatch.setattr(arrow, "PIECE_BYTES", piece_bytes)
+    rows = [(key, f"{key}.png", None) for key in range(12_000 if at_most > 1 else 9)]
+    await snapshots.database("labels", rows, target_rows=100_000, image=IMAGES)
+    found = await snapshots.take()
+    assert (await read(snapshots, found)).num_rows == len(rows)
+    where: dict[str, Any] = {"versions": snapshots.stores.versions, "prefix": snapshots.prefix}
+    async with (
+        snapshots.objects_of(found) as objects,
+        aclosing(table_batches(found, "labels", objects=objects, **where)) as batches,
+    ):
+        sizes = [len(batch) async for batch in batches]
+    assert max(sizes) <= at_most
+    assert len(sizes) > 1
 
 
 async def test_types_and_values_are_exact(snapshots: TableSnapshots) -> None:

@@ -107,7 +107,7 @@ HOMES = {
         "client/*.py",
         "datasets/*.py",
         "demo/witness.py",
-        "web/labels.py",
+        "web/label_table.py",
     ],
     "prometheus_client": ["web/exposition.py"],
     "prefect": ["integrations/prefect/*.py"],

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
+import resource
 import sqlite3
-from collections.abc import AsyncIterator
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from syncd.thumbnails import maker as making
+from syncd.thumbnails import thumbnails as keeping
+from syncd.thumbnails import wire
 from syncd.thumbnails.kept import Kept
 from syncd.thumbnails.maker import Maker, Picture
 from syncd.thumbnails.sheet import Tile, contact_sheet
@@ -23,6 +29,21 @@ def image(mode: str = "RGB", size: tuple[int, int] = (400, 300), form: str = "PN
     written = io.BytesIO()
     Image.new(mode, size, 1).save(written, form)
     return written.getvalue()
+
+
+def broken(header: bytes, body: bytes) -> Callable[[str], Awaitable[Process]]:
+    """Return what starts a child that answers its first request so."""
+    says = f"""import sys
+sys.stdin.buffer.read({wire.REQUEST.size + 1})
+sys.stdout.buffer.write({header!r} + {body[:1]!r} * {len(body)})
+sys.stdout.buffer.flush()
+sys.stdin.buffer.read()
+"""
+
+    async def start(_module: str) -> Process:
+        return await asyncio.create_subprocess_exec(sys.executable, "-c", says, stdin=PIPE, stdout=PIPE)
+
+    return start
 
 
 @pytest.fixture
@@ -89,6 +110,59 @@ async def test_a_child_that_died_is_started_again(maker: Maker) -> None:
     assert shown[-1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "length"), [(wire.PNG, (16 << 20) + 1), (wire.JPEG, (16 << 20) + 1), (wire.NOT, 1_025), (b"X", 1)]
+)
+async def test_a_child_that_answers_with_what_is_no_answer_is_ended(kind: bytes, length: int) -> None:
+    """What a hostile image broke may say that gigabytes follow."""
+    async with Maker(broken(wire.ANSWER.pack(kind, length, 1, 1), b"x" * length)) as maker:
+        made = await maker.make(b"x", SMALL)
+        assert (made.shown, made.why_not) == (False, making.ENDED)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_a_child_that_says_what_nobody_asked_for_is_ended_all_the_same(idle: bool) -> None:
+    async with asyncio.timeout(30):
+        async with Maker(broken(wire.ANSWER.pack(wire.PNG, 1, 1, 1), b"x" * (1 << 20))) as maker:
+            assert (await maker.make(b"x", SMALL)).shown
+            while maker._child._transport.get_pipe_transport(1).is_reading():  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)  # until it has said more than is taken in unread
+            if idle:
+                maker._kill()
+
+
+async def test_an_idle_child_that_is_being_ended_is_asked_for_nothing(maker: Maker) -> None:
+    assert (await maker.make(image(), SMALL)).shown
+    maker._kill()  # as its time comes
+    assert (await maker.make(image(), SMALL)).shown
+
+
+async def test_that_the_child_ended_is_no_lasting_fault_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, fetched = image(), 0
+
+    async def fetch() -> bytes:
+        nonlocal fetched
+        fetched += 1
+        return content
+
+    async with Thumbnails(tmp_path / "pictures.db") as thumbnails:
+        monkeypatch.setattr(making, "ANSWER_S", 0.0)
+        for _ in range(2):
+            assert (await thumbnails.of(b"a", len(content), SMALL, fetch)).why_not == making.ENDED
+        assert fetched == 1, "it is not tried at every look"
+        monkeypatch.setattr(keeping, "MOST_ENDED", 1)
+        assert (await thumbnails.of(b"b", len(content), SMALL, fetch)).why_not == making.ENDED
+        assert (await thumbnails.of(b"a", len(content), SMALL, fetch)).why_not == making.ENDED
+        assert fetched == 3, "few are remembered"
+        monkeypatch.undo()
+        monkeypatch.setattr(keeping, "ENDED_S", 0.0)
+        assert (await thumbnails.of(b"a", len(content), SMALL, fetch)).shown
+    async with Thumbnails(tmp_path / "pictures.db") as thumbnails:
+        assert (await thumbnails.of(b"b", len(content), SMALL, fetch)).shown, "another daemon tries again"
+
+
 async def test_each_is_made_once(tmp_path: Path) -> None:
     content, fetched = image(), 0
     sha256 = hashlib.sha256(content).digest()
@@ -109,7 +183,7 @@ async def test_each_is_made_once(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_bounded_and_the_longest_unused_goes(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "pictures.db", most_bytes=1_000)
+    kept = Kept(tmp_path / "pictures.db", most_bytes=12_000)
     for number in range(30):
         kept.put(b"%d" % number, SMALL, Picture("image/png", b"x" * 90, 1, 1))
         assert kept.get(b"0", SMALL) is not None
@@ -117,7 +191,16 @@ def test_what_is_kept_is_bounded_and_the_longest_unused_goes(tmp_path: Path) -> 
     assert kept.get(b"29", SMALL) is not None
     kept.close()
     with sqlite3.connect(tmp_path / "pictures.db") as database:
-        assert database.execute("SELECT sum(length(body)) FROM picture").fetchone()[0] <= 1_000
+        assert database.execute("SELECT sum(length(body) + 1024) FROM picture").fetchone()[0] <= 12_000
+
+
+def test_what_has_no_picture_counts_too(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "pictures.db", most_bytes=12_000)
+    for number in range(30):
+        kept.put(b"%d" % number, SMALL, Picture(why_not="it is no image"))
+    assert kept.get(b"0", SMALL) is None
+    assert kept.get(b"29", SMALL) is not None
+    kept.close()
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
@@ -125,6 +208,50 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all" * 1000)
     kept = Kept(path)
     kept.put(b"a", SMALL, Picture("image/png", b"x", 1, 1))
+    assert kept.get(b"a", SMALL) is not None
+    kept.close()
+
+
+async def test_a_disk_that_takes_nothing_more_costs_no_picture(tmp_path: Path) -> None:
+    content = image()
+
+    async def fetch() -> bytes:
+        return content
+
+    async with Thumbnails(tmp_path / "pictures.db") as thumbnails:
+        made = await thumbnails.of(b"a", len(content), SMALL, fetch)
+        thumbnails._kept._database.execute("PRAGMA query_only = 1")  # every write fails from now on
+        assert await thumbnails.of(b"a", len(content), SMALL, fetch) == made, "when it was used cannot be written"
+        assert (await thumbnails.of(b"b", len(content), SMALL, fetch)).shown
+        with sqlite3.connect(tmp_path / "pictures.db") as other:
+            other.execute("DROP TABLE picture")
+        assert (await thumbnails.of(b"a", len(content), SMALL, fetch)).shown, "nor can it be read"
+
+
+@pytest.mark.parametrize("path", ["", "file/pictures.db"], ids=["no database can be opened", "no folder can be made"])
+def test_without_a_file_some_are_kept_in_memory(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("")
+    kept = Kept(tmp_path / path)
+    for number in range(20):
+        kept.put(b"%d" % number, SMALL, Picture("image/png", b"x" * (1 << 20), 1, 1))
+    assert kept.get(b"19", SMALL) is not None
+    assert kept.get(b"0", SMALL) is None, "memory is scarcer than the disk"
+    kept.close()
+    assert (tmp_path / "file").exists()
+
+
+def test_a_file_that_cannot_be_opened_now_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.db"
+    kept = Kept(path)
+    kept.put(b"a", SMALL, Picture("image/png", b"x", 1, 1))
+    kept.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        Kept(path).close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    kept = Kept(path)
     assert kept.get(b"a", SMALL) is not None
     kept.close()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from syncd.status import State
 from syncd.tallies import Tallies
 from syncd.web import server as web_server
 from syncd.web.access import HEADERS
+from syncd.web.live import Live
 from syncd.window import Listen, Shelf
 
 HOUR = "2026-11-27T08:00:00+00:00"
@@ -28,14 +31,19 @@ def status(**changed: Any) -> dict[str, Any]:
     return {
         "state": "idle",
         "since": HOUR,
+        "why": "in step with the source",
+        "next_step": "",
+        "next_decision_at": None,
         "in_step_at": "2026-11-27T08:10:00+00:00",
         "pending": {"upload": 0, "upload_bytes": 0, "delete": 0, "uncommitted": 0, "since": None},
         "snapshot": None,
         "retention": {"failure": "", "faults": []},
         "configuration": {"fault": "", "at_next_start": []},
+        "http": {"address": "", "fault": ""},
         "sources": [],
         "tables": [],
         "not_synced": {},
+        "problems": [],
         **changed,
     }
 
@@ -58,11 +66,14 @@ class View:
 
     def __init__(self, shown: dict[str, Any] | None = None) -> None:
         self.tallies, self.shown, self.ok, self.why = Tallies(), shown or status(), True, ""
-        self.shelf, self.actions = EMPTY_SHELF, None
+        self.shelf = EMPTY_SHELF
+        self.actions: Any = None
         self.error: Exception | None = None
         self.never = False
+        self.looks: asyncio.Queue[None] = asyncio.Queue()
 
     async def status(self) -> dict[str, Any]:
+        self.looks.put_nowait(None)
         if self.never:
             await asyncio.get_running_loop().create_future()
         if self.error is not None:
@@ -73,6 +84,23 @@ class View:
         loop = {"name": "loop", "ok": True, "why": ""}
         lakefs = {"name": "lakefs", "ok": self.ok, "why": self.why}
         return {"live": {"ok": True, "checks": [loop]}, "ready": {"ok": self.ok, "checks": [loop, lakefs]}}
+
+
+class Asked:
+    """``Actions`` that answer a snapshot call as the test says, once it lets them."""
+
+    def __init__(self, **answer: Any) -> None:
+        self.answer_ = {"tag": None, "left_out": [], "held": "", **answer}
+        self.begun, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
+
+    async def held(self) -> dict[str, Any]:
+        return {"images": None, "tables": {}, "branch": None}
+
+    async def snapshot(self, reason: str) -> dict[str, Any]:  # noqa: ARG002 - as the real one
+        self.begun.set()
+        await self.may_answer.wait()
+        return self.answer_
 
 
 @asynccontextmanager
@@ -180,6 +208,41 @@ async def test_what_only_shows_does_nothing_whoever_asks() -> None:
                 assert answer.status == 403
 
 
+async def snapshot_asked(**answer: Any) -> tuple[int, str]:
+    view = View()
+    view.actions = Asked(**answer)
+    shown = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
+    async with (
+        served(view, token=TOKEN) as session,
+        session.post("/do/snapshot", headers=shown, data={"reason": "x"}) as said,
+    ):
+        return said.status, await said.text()
+
+
+async def test_a_snapshot_that_was_asked_for_is_named() -> None:
+    code, text = await snapshot_asked(tag="snap-1")
+    assert (code, "The newest snapshot is snap-1: it holds all that was there when you asked." in text) == (200, True)
+
+
+async def test_a_snapshot_that_is_held_back_is_an_error_that_names_what_is_held() -> None:
+    code, text = await snapshot_asked(held="40 of 60 images are gone from the source")
+    assert (code, "40 of 60 images are gone from the source" in text) == (409, True)
+    assert "The newest snapshot" not in text
+
+
+async def test_where_there_was_never_anything_to_commit_no_snapshot_is_named() -> None:
+    code, text = await snapshot_asked()
+    assert (code, "There is nothing to commit: no snapshot has been made yet." in text) == (200, True)
+
+
+async def test_what_a_snapshot_leaves_out_is_counted_and_the_first_ten_are_named() -> None:
+    paths = [{"path": f"images/{number:02}.png", "reason": f"still <changing> {number}"} for number in range(12)]
+    code, text = await snapshot_asked(tag="snap-1", left_out=paths)
+    assert (code, "holds all that was there when you asked, but for 12 paths" in text) == (200, True)
+    assert re.findall(r"images/(\d\d)\.png</bdi>: still &lt;changing&gt;", text) == [f"{one:02}" for one in range(10)]
+    assert "and 2 more" in text
+
+
 async def test_an_error_is_told_in_words_and_a_view_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syncd.web.application.ANSWER_S", 0.2)
     view = View()
@@ -210,6 +273,161 @@ async def test_few_connections_at_a_time_and_none_for_long(monkeypatch: pytest.M
             one.close()
 
 
+async def test_a_connection_that_waits_for_what_it_asked_for_is_not_ended_for_its_age(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_server, "LONGEST_CONNECTION_S", 0.3)
+    monkeypatch.setattr(web_server, "SWEEP_EVERY_S", 0.05)
+    view, shown = View(), {"Authorization": f"Bearer {TOKEN}"}
+    view.actions = asked = Asked(tag="snap-1")
+    asked.may_answer.clear()
+    async with (
+        web_server.serve(view, Listen("127.0.0.1", 0, TOKEN)) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        asking = asyncio.create_task(session.post("/do/snapshot", headers=shown, data={"reason": "x"}))
+        await asyncio.wait_for(asked.begun.wait(), 10)
+        younger = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        followed = f"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        younger[1][1].write(followed.encode())
+        assert (await younger[1][0].readline()).startswith(b"HTTP/1.1 200 ")
+        for reader, writer in younger:  # they do nothing, or follow for ever: their end comes
+            with contextlib.suppress(ConnectionResetError):
+                await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        asked.may_answer.set()
+        async with await asking as answer:
+            assert (answer.status, "snap-1" in await answer.text()) == (200, True)
+
+
+async def test_strangers_do_not_lock_out_who_comes_through_the_socket_and_neither_side_is_unbounded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "page.sock"
+    async with web_server.serve(View(), Listen("127.0.0.1", 0, TOKEN, path)) as port:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(web_server.MOST_CONNECTIONS)]
+        assert await said_to(*await asyncio.open_connection("127.0.0.1", port)) == 503
+        assert await said_to(*await asyncio.open_unix_connection(path)) == 200
+        idle += [await asyncio.open_unix_connection(path) for _ in range(web_server.MOST_CONNECTIONS)]
+        assert await said_to(*await asyncio.open_unix_connection(path)) == 503
+        for _, writer in idle:
+            writer.close()
+
+
+async def said_to(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes = b"") -> int:
+    """Return the status of the answer to a request as it is written, else to one that everybody may make."""
+    writer.write(request or b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        await writer.drain()
+    line = await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    return int(line.split()[1])
+
+
+FORM = b"Content-Type: application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("code", "lines", "body"),
+    [
+        (400, [b"GET /livez HTTP/1.1", b"Host: a:99999"], b""),
+        (400, [b"GET /livez HTTP/1.1", b"Host: localhost:99999"], b""),
+        (400, [b"GET /livez HTTP/1.1", b"Host: localhost:x"], b""),
+        (400, [b"GET /livez HTTP/1.1", b"Host: [::1"], b""),
+        (421, [b"GET /livez HTTP/1.1", b"Host: \xff"], b""),
+        (401, [b"GET /metrics HTTP/1.1", b"Host: localhost", b"Authorization: Bearer \xff"], b""),
+        (401, [b"GET /metrics HTTP/1.1", b"Host: localhost", b"Cookie: syncd-80=\xff"], b""),
+        (403, [b"POST /logout HTTP/1.1", b"Host: localhost", b"Origin: http://["], b""),
+        (400, [b"POST /login HTTP/1.1", b"Host: localhost", FORM], b"token=\xff"),
+        (403, [b"POST /login HTTP/1.1", b"Host: localhost", FORM], b"token=%FF"),
+        (415, [b"POST /login HTTP/1.1", b"Host: localhost", FORM + b"; charset=nonsense"], b"token=x"),
+        (415, [b"POST /login HTTP/1.1", b"Host: localhost", FORM + b"; charset=punycode"], b"token=x"),
+        (403, [b"POST /login HTTP/1.1", b"Host: localhost", FORM + b"; charset=UTF-8"], b"token=x"),
+        (415, [b"POST /login HTTP/1.1", b"Host: localhost", b"Content-Type: multipart/form-data; boundary=x"], b"y"),
+        (400, [b"POST /login HTTP/1.1", b"Host: localhost", FORM, b"Content-Encoding: deflate"], b"token=x"),
+        (413, [b"POST /login HTTP/1.1", b"Host: localhost", FORM], b"&a=b" * 10_000),
+    ],
+)
+async def test_what_strangers_send_never_is_a_fault_of_ours(code: int, lines: list[bytes], body: bytes) -> None:
+    length = f"Content-Length: {len(body)}".encode()
+    request = b"\r\n".join([*lines, length, b"Connection: close", b"", body])
+    async with web_server.serve(View(), Listen("127.0.0.1", 0, TOKEN)) as port:
+        assert await said_to(*await asyncio.open_connection("127.0.0.1", port), request) == code
+
+
+async def test_a_body_that_cannot_be_unpacked_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    packed = [b"Content-Encoding: gzip", b"Content-Length: 9", b"Expect: 100-continue"]
+    lines = [b"POST /login HTTP/1.1", b"Host: localhost", FORM, *packed, b"", b""]
+    async with web_server.serve(View(), Listen("127.0.0.1", 0, TOKEN)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\r\n".join(lines))
+        assert await asyncio.wait_for(reader.readline(), 10) == b"HTTP/1.1 100 Continue\r\n"
+        await reader.readline()
+        assert await said_to(reader, writer, b"not of it") == 400
+    assert caplog.records == []
+
+
+async def test_what_is_no_http_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with web_server.serve(View(), Listen("127.0.0.1", 0, TOKEN)) as port:
+        assert await said_to(*await asyncio.open_connection("127.0.0.1", port), b"GET / HTTP/1.1\r\n x\r\n\r\n") == 400
+    assert caplog.records == []
+
+
+STATE = re.compile(r'data-state="(\w+)"')
+
+
+async def next_change(stream: aiohttp.ClientResponse) -> str:
+    """Return the state that an open page is told of next."""
+    async for line in stream.content:
+        if line.startswith(b"data: "):
+            return line.removeprefix(b"data: ").decode().strip()
+    raise AssertionError("the stream has ended")
+
+
+async def test_a_page_on_which_nothing_happens_is_told_once_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time alone, of which in_step_at and a table that is read again tell, changes nothing on it."""
+    monkeypatch.setattr("syncd.web.live.EVERY_S", 0.01)
+    table = {"name": "labels", "rows": 60, "missing": None, "orphaned": None}
+    view = View(status(tables=[{**table, "read_at": "2026-11-27T08:10:00.123456+00:00"}]))
+    async with served(view) as session:
+        shown = STATE.findall((await fetched(session, "/"))[1])
+        async with session.get("/events") as stream:
+            told = [await next_change(stream)]
+            view.shown = status(
+                in_step_at="2026-11-27T08:10:01.654321+00:00",
+                tables=[{**table, "read_at": "2026-11-27T08:10:01.654321+00:00"}],
+            )
+            view.looks = asyncio.Queue()
+            for _ in range(3):  # by the third, two have been told of
+                await asyncio.wait_for(view.looks.get(), 10)
+            view.shown = status(state="waiting")
+            told.append(await next_change(stream))
+        assert told == [*shown, *STATE.findall((await fetched(session, "/now"))[1])]
+
+
+async def test_a_page_that_joins_others_is_told_at_once_of_what_changed_since_it_was_made() -> None:
+    view = View()
+    async with served(view) as session, session.get("/events") as first:
+        made = STATE.findall((await fetched(session, "/"))[1])
+        assert [await next_change(first)] == made
+        view.shown = status(state="waiting")
+        changed = await next_change(first)
+        async with session.get("/events") as second:
+            assert await next_change(second) == changed
+    assert [changed] != made
+
+
+async def test_who_is_slow_to_read_gets_the_newest_state_and_not_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncd.web.live.EVERY_S", 0.01)
+    view = View()
+    async with Live(view) as live, live.changes() as quick, live.changes() as slow:
+        states = []
+        for word in ("waiting", "uploading", "idle"):
+            view.shown = status(state=word)
+            states.append(await asyncio.wait_for(quick.get(), 10))
+        assert await asyncio.wait_for(slow.get(), 10) == states[-1]
+
+
 async def test_a_port_that_is_taken_is_an_error_and_one_left_is_free_again() -> None:
     async with web_server.serve(View(), Listen("127.0.0.1", 0)) as port:
         with pytest.raises(OSError, match=str(port)):
@@ -217,6 +435,13 @@ async def test_a_port_that_is_taken_is_an_error_and_one_left_is_free_again() -> 
                 pass
     async with web_server.serve(View(), Listen("127.0.0.1", port)) as again:
         assert again == port
+
+
+async def test_where_pictures_cannot_be_kept_all_else_is_served(tmp_path: Path) -> None:
+    view = View()
+    view.shelf = replace(EMPTY_SHELF, pictures=tmp_path)  # a folder, where the file should be
+    async with served(view) as session:
+        assert await fetched(session, "/livez") == (200, "ok\n")
 
 
 async def test_metrics_are_what_status_says() -> None:

@@ -4,11 +4,41 @@
 function live() {
   const part = document.querySelector("[data-live]");
   if (!part || !window.EventSource) return;
-  const events = new EventSource("/events");
-  events.addEventListener("changed", () => {
+  let newest;
+  const follow = () => {
     if (part.contains(document.activeElement)) return; // nobody's button moves away under their finger
+    if (!newest || newest === part.querySelector("[data-state]")?.dataset.state) return;
     htmx.ajax("GET", part.dataset.live, { target: part, swap: "innerHTML" });
-  });
+  };
+  const events = new EventSource("/events");
+  events.addEventListener("changed", (event) => { newest = event.data; follow(); });
+  part.addEventListener("focusout", () => setTimeout(follow));
+}
+
+function ago(seconds) {
+  const [, unit, word] = [[60, 1, "s"], [3600, 60, "min"], [2 * 86400, 3600, "h"], [Infinity, 86400, "days"]]
+    .find(([below]) => Math.abs(seconds) < below);
+  const told = `${Math.round(Math.abs(seconds) / unit)} ${word}`;
+  return seconds >= 0 ? `${told} ago` : `in ${told}`;
+}
+
+function ageing() { // the server tells only of what changes, and its clock need not be this one
+  const part = document.querySelector("[data-live]");
+  if (!part) return;
+  let shown, cameAt;
+  const age = () => {
+    const made = part.querySelector("[data-made-at]");
+    if (made !== shown) [shown, cameAt] = [made, Date.now()];
+    if (!made) return;
+    const now = Date.parse(made.dataset.madeAt) + Date.now() - cameAt;
+    for (const time of part.querySelectorAll("time[datetime]:not([datetime=''])")) {
+      const told = ago((now - Date.parse(time.dateTime)) / 1000).replace(time.closest(".since") ? " ago" : "", "");
+      time.setAttribute("aria-live", "off"); // nobody wants it read out every second
+      if (time.textContent !== told) time.textContent = told;
+    }
+  };
+  age();
+  setInterval(age, 1000);
 }
 
 function copying() {
@@ -76,6 +106,7 @@ function again() {
 }
 
 live();
+ageing();
 again();
 copying();
 keys();
