@@ -77,6 +77,10 @@ class JournalBrokenError(JournalError):
     """The journal cannot be trusted by this process any more; the next start examines it, and may set it aside."""
 
 
+class RepeatedRowError(SyncdError):
+    """Two rows of one version of a table have the same key: the version is at fault, or two were mixed."""
+
+
 class AlreadyRunningError(SyncdError):
     """Another syncd holds this state directory."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from syncd.bodies import Contents
     from syncd.journal import Journal
-    from syncd.model import Fingerprint, PendingChange
+    from syncd.model import PendingChange
     from syncd.planner.facts import Stage
     from syncd.store.base import ObjectInfo, ObjectStore
 
@@ -146,7 +146,7 @@ class Uploader:
             return False
         else:
             run.outcome.copied += 1
-            await self._done(moved.change, moved.fingerprint, run)
+            run.succeeded(key, moved.fingerprint.sha256, moved.fingerprint.size_bytes)
         return True
 
     async def _send_one(self, loaded: Loaded, run: BatchRun) -> None:
@@ -161,13 +161,9 @@ class Uploader:
         else:
             run.outcome.uploaded += 1
             run.outcome.sent_bytes += fingerprint.size_bytes
-            await self._done(loaded.change, fingerprint, run)
+            run.succeeded(key, fingerprint.sha256, fingerprint.size_bytes)
         finally:
             loaded.close()
-
-    async def _done(self, change: PendingChange, fingerprint: Fingerprint, run: BatchRun) -> None:
-        run.succeeded(change.key, fingerprint.sha256, fingerprint.size_bytes)
-        await self._clear_refusal(change)
 
     def _discard(self, change: PendingChange, run: BatchRun) -> None:
         """The file changed since it was observed: this content is never sent; the source looks again."""
@@ -222,7 +218,6 @@ class Uploader:
         sha256, size_bytes = held(change, info)
         if sha256 == content_of(change):  # it was done all the same
             run.done.append(Staged(key=change.key, sha256=sha256, size_bytes=size_bytes, sent=True))
-            await self._clear_refusal(change)
             return True
         changing = isinstance(error, ContentChangedStoreError)
         retry_at = self._clock() + CHANGING_PAUSE if changing else self._retry_at(change, error)
@@ -251,14 +246,10 @@ class Uploader:
             tries -= TRIES - 1
         return self._clock() + retry_object_in(tries) if tries > 0 else None
 
-    async def _clear_refusal(self, change: PendingChange) -> None:
-        if change.attempts:
-            source, path = _source_and_path(change.key)
-            await self._journal.clear_problems(source, [path])
-
     async def _name_refusal(self, change: PendingChange, error: StoreError, run: BatchRun) -> None:
+        """Name it as a problem; the journal ends that with the outcome that it was taken."""
         run.outcome.refused += 1
-        source, path = _source_and_path(change.key)
+        source, path = source_of(change.key), change.key.removeprefix(IMAGES)
         problem = Problem(source=source, path=path, code=ProblemCode.REFUSED, detail=str(error), since=self._clock())
         await self._journal.set_problems(source, [problem])
 
@@ -279,7 +270,3 @@ def _is_busy(change: PendingChange, error: StoreError) -> bool:
     if not isinstance(error, TransientStoreError) or change.attempts + 1 >= TRIES:
         return False
     return change.attempts > 0 or error.retry_after_s is not None
-
-
-def _source_and_path(key: str) -> tuple[str, str]:
-    return source_of(key), key.removeprefix(IMAGES)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syncd.journal.rows import to_seconds, to_time
-from syncd.model import Problem, ProblemCode
+from syncd.model import IMAGES, Problem, ProblemCode, source_of, split_key
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def put(connection: sqlite3.Connection, problems: Sequence[Problem]) -> None:
@@ -27,12 +27,29 @@ def clear(connection: sqlite3.Connection, source: str, paths: Sequence[str]) -> 
     connection.executemany("DELETE FROM problem WHERE source = ? AND path = ?", [(source, path) for path in paths])
 
 
-def paths(connection: sqlite3.Connection, source: str, below: str) -> set[str]:
-    """Return the paths of one source's problems that begin with ``below``."""
-    found = connection.execute(
-        "SELECT path FROM problem WHERE source = ? AND substr(path, 1, ?) = ?", (source, len(below), below)
+def taken(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """End the refusals of objects that lakeFS has taken, or deleted; other problems of them are their sources'."""
+    connection.executemany(
+        "DELETE FROM problem WHERE source = ? AND path = ? AND code = ?",
+        [(source_of(key), key.removeprefix(IMAGES), ProblemCode.REFUSED.value) for key in keys],
     )
-    return {path for (path,) in found}
+
+
+def paths(connection: sqlite3.Connection, source: str, below: str) -> set[str]:
+    """Return the paths of one source's problems that begin with ``below``.
+
+    Without what lakeFS refused and is offered again: that ends as :func:`taken` says, whatever the source shows.
+    """
+    found = connection.execute(
+        "SELECT path, code FROM problem WHERE source = ? AND substr(path, 1, ?) = ?", (source, len(below), below)
+    ).fetchall()
+    return {path for path, code in found if code != ProblemCode.REFUSED or not _is_due(connection, source, path)}
+
+
+def _is_due(connection: sqlite3.Connection, source: str, path: str) -> bool:
+    key = IMAGES + path if source == source_of(IMAGES) else path
+    query = "SELECT 1 FROM entry WHERE directory = ? AND name = ? AND unstaged_since IS NOT NULL"
+    return connection.execute(query, split_key(key)).fetchone() is not None
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from syncd.errors import JournalError
 from syncd.journal import migrate
 from syncd.journal.faults import translated
+from syncd.presence import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,26 +26,39 @@ class Readers:
         self._path = path
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[tuple[threading.Thread, sqlite3.Connection]] = []
 
     def connection(self) -> sqlite3.Connection:
         """Return the calling thread's connection.
+
+        Those of threads that have ended are closed when a new one is made: a source that starts again has other ones.
 
         Raises:
             JournalError: There is no such journal, or it cannot be read.
         """
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
+            self._close_those_left()  # first, so that SQLite has their descriptors for this one
             found = open_for_reading(self._path)
             self._local.connection = found
             with self._lock:
-                self._open.append(found)
+                self._open.append((threading.current_thread(), found))
         return found
+
+    def _close_those_left(self) -> None:
+        with self._lock:
+            alive = []
+            for thread, connection in self._open:
+                if thread.is_alive():
+                    alive.append((thread, connection))
+                else:
+                    connection.close()
+            self._open = alive
 
     def close(self) -> None:
         """Close all connections; none may be in use."""
         with self._lock:
-            for connection in self._open:
+            for _, connection in self._open:
                 connection.close()
             self._open.clear()
 
@@ -55,7 +69,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises:
         JournalError: There is none, it cannot be read, or a newer syncd wrote it.
     """
-    if not path.exists():
+    if not is_there(path):
         raise JournalError(
             f"there is no journal at {path}",
             cause="syncd has not run with this state directory yet",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from syncd.journal import branch
+from syncd.journal import branch, problems
 from syncd.journal.rows import to_seconds, to_time, to_time_or_none
 from syncd.model import Fingerprint, PendingChange, split_key
 
@@ -73,7 +73,7 @@ UPDATE entry SET
                           WHEN :sent THEN revision ELSE coalesce(unstaged_since, revision) END,
     waiting_since = CASE WHEN wanted_sha256 IS :sha256 AND committed_sha256 IS :sha256 THEN NULL
                          ELSE coalesce(waiting_since, :now) END,
-    attempts = CASE WHEN :refused THEN attempts + 1 ELSE 0 END,
+    attempts = CASE WHEN :refused THEN attempts + 1 WHEN :sent THEN 0 ELSE attempts END,
     not_before = CASE WHEN {meant} THEN coalesce(:retry_at, 0) ELSE not_before END,
     changing = CASE WHEN {meant} THEN :changing ELSE changing END
 WHERE directory = :directory AND name = :name
@@ -191,6 +191,7 @@ def finish(connection: sqlite3.Connection, outcomes: Sequence[Staged], now: date
         }
         if connection.execute(_OUTCOME, values).rowcount == 0:
             connection.execute(_GONE, values)
+    problems.taken(connection, [outcome.key for outcome in outcomes if outcome.sent])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

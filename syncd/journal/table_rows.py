@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from syncd.errors import RepeatedRowError
 from syncd.journal import exclusion
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add(connection: sqlite3.Connection, name: str, rows: Sequence[RowImage]) -> 
     functions read a text up to its first NUL only.
 
     Raises:
-        ValueError: A row key comes twice.
+        RepeatedRowError: A row key comes twice; none of these is laid by.
     """
     before = connection.total_changes
     connection.executemany(
@@ -65,7 +66,7 @@ def add(connection: sqlite3.Connection, name: str, rows: Sequence[RowImage]) -> 
         [(name, row.row_key, row.part, row.image and row.image.replace("\0", _NUL), row.shown) for row in rows],
     )
     if connection.total_changes - before != len(rows):
-        raise ValueError(f"table {name}: a row key came twice in one version")
+        raise RepeatedRowError(f"table {name}: a row key came twice in one version")
 
 
 def take_in(connection: sqlite3.Connection, name: str, parts: Sequence[str], *, paired: bool) -> None:

@@ -79,7 +79,7 @@ class Inventory(Protocol):
         A call for each few thousand rows keeps memory bounded.
 
         Raises:
-            ValueError: A row key comes twice.
+            RepeatedRowError: A row key comes twice; none of these is laid by.
         """
 
     async def record_table(self, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
@@ -104,7 +104,10 @@ class Inventory(Protocol):
         """Remove the problems of these paths, where there are any."""
 
     def problem_paths(self, source: str, below: str = "") -> set[str]:
-        """Return the paths of this source's standing problems, those that begin with ``below``."""
+        """Return the paths of this source's standing problems, those that begin with ``below``.
+
+        Without what lakeFS refused and is offered again: no source names that, and none may take it back.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

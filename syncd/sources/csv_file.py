@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from syncd.fingerprint import ChangedDuringReadError, OpenForWritingError, signature_of
-from syncd.model import TABLES, ProblemCode, RowImage, TableObject, TableVersion
+from syncd.model import TABLES, ProblemCode, TableObject, TableVersion
 from syncd.sources.base import LeftOut, SourceHealth, TableFacts
 from syncd.sources.csv_check import BadTableError, TableReading, TableStoppedError, read_table
+from syncd.sources.csv_rows import RowsLaidBy
 from syncd.sources.file_watch import FileWatch
 from syncd.sources.hints import Hints
 from syncd.sources.pending import NAMED_AFTER_SECONDS, NAMED_AFTER_SETTLES
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from syncd.model import DeletionLimits, Signature
     from syncd.sources.base import Inventory
     from syncd.sources.settings import CsvTableSettings
-    from syncd.sources.tables.images import ImageColumn
 
 _HELD_SECONDS = 0.1
 _HELD, _CHANGING = "open for writing in a program", "still changing"
@@ -181,9 +181,11 @@ class CsvTable:
         return False
 
     async def _read(self, signature: Signature, reason: str) -> None:
-        image = self._settings.image
+        await asyncio.to_thread(self._idle.wait)  # a caller that went away leaves its thread, which lays rows by
+        image, rows = self._settings.image, None
         if self._settings.keeps_rows:
             await self._inventory.begin_rows(self._name)
+            rows = None if image is None else RowsLaidBy(self._inventory, self._name, image, self._stopped.is_set)
         try:
             reading = await asyncio.to_thread(
                 self._read_table,
@@ -192,21 +194,28 @@ class CsvTable:
                 key=self._settings.key,
                 image_column=None if image is None else image.name,
                 stopped=self._stopped.is_set,
-                on_rows=self._teller(image) if self._settings.keeps_rows and image is not None else None,
+                on_rows=None if rows is None else rows.tell,
             )
         except BadTableError as error:
             self._refuse(ProblemCode.BAD_TABLE, error.fact, signature)
         except OpenForWritingError:
-            until_s = asyncio.get_running_loop().time() + max(_HELD_SECONDS, self._settings.settle_seconds)
-            self._settling.hold(self._name, signature, until_s)
             self._held = signature
-            self._note_changing(_HELD)
+            self._read_again(signature, _HELD)
         except (ChangedDuringReadError, TableStoppedError, FileNotFoundError):
             self._note_changing(_CHANGING)
         except OSError as error:
             self._refuse(ProblemCode.UNREADABLE, f"it cannot be read: {error.strerror}", None)
         else:
-            await self._accept(reading, reason)
+            if rows is not None and rows.repeated:  # and the check found none: it was another version by then
+                self._read_again(signature, _CHANGING)
+            else:
+                await self._accept(reading, reason)
+
+    def _read_again(self, signature: Signature, why: str) -> None:
+        """Wait for a moment, although the file looks settled."""
+        until_s = asyncio.get_running_loop().time() + max(_HELD_SECONDS, self._settings.settle_seconds)
+        self._settling.hold(self._name, signature, until_s)
+        self._note_changing(why)
 
     def _read_table(self, path: Path, expected: Signature, **told: Any) -> TableReading:
         self._idle.clear()
@@ -250,18 +259,6 @@ class CsvTable:
         self._approved = None
         for path in self._inventory.problem_paths(self._name):
             self._problems.clear(path)
-
-    def _teller(self, image: ImageColumn) -> Callable[[Sequence[tuple[str, str]]], None]:
-        """Return what lays by the rows of a version, from the thread that reads them."""
-        loop = asyncio.get_running_loop()
-
-        def tell(rows: Sequence[tuple[str, str]]) -> None:
-            if self._stopped.is_set():  # the inventory may be closed by now
-                raise TableStoppedError("the reading was stopped")
-            laid_by = [RowImage(key, WHOLE, image.key_of(value)) for key, value in rows]
-            asyncio.run_coroutine_threadsafe(self._inventory.add_rows(self._name, laid_by), loop).result()
-
-        return tell
 
     def _refuse(self, code: ProblemCode, fact: str, signature: Signature | None) -> None:
         """Name what is wrong; with a signature it is not read again before it changes."""

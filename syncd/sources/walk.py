@@ -94,8 +94,12 @@ class Walk:
             self._descend(f"{directory}{name}/", sight)
 
     def _digest(self, listing: tree.Listing) -> bytes | None:
-        """Return what stands for the files of a directory and the rules; None where each is to be looked at."""
-        if listing.rows is None or listing.symlinks or listing.others:
+        """Return what stands for the files of a directory and the rules; None where each is to be looked at.
+
+        None, too, where there is no file: that is looked at as quickly, and would be remembered for good, as what is
+        remembered of a directory goes with its files.
+        """
+        if not listing.rows or listing.symlinks or listing.others:
             return None
         listing.rows.sort()
         return listing_digest(listing.rows, self._salt)

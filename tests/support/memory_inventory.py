@@ -6,8 +6,9 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from syncd.errors import RepeatedRowError
 from syncd.fingerprint import listing_digest
-from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, split_key
+from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, ProblemCode, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -131,12 +132,13 @@ class MemoryInventory:
     async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
         self._fail()
         self.calls["add_rows"] += 1
-        incoming = self._incoming.setdefault(name, {})
+        incoming = dict(self._incoming.get(name, {}))
         for row in rows:
             (row.row_key + row.part + (row.image or "")).encode()
             if row.row_key in incoming:
-                raise ValueError(f"table {name}: a row key came twice in one version")
+                raise RepeatedRowError(f"table {name}: a row key came twice in one version")
             incoming[row.row_key] = row
+        self._incoming[name] = incoming
 
     async def record_table(self, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
         self._fail()
@@ -180,7 +182,11 @@ class MemoryInventory:
             self.problems.pop((source, path), None)
 
     def problem_paths(self, source: str, below: str = "") -> set[str]:
-        return {path for at, path in self.problems if at == source and path.startswith(below)}
+        return {
+            path
+            for (at, path), problem in self.problems.items()
+            if at == source and path.startswith(below) and problem.code is not ProblemCode.REFUSED
+        }
 
     def contents(self) -> dict[str, bytes]:
         """Return the SHA-256 of each live key."""

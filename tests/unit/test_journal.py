@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -178,6 +180,10 @@ async def test_what_was_not_sent_keeps_its_place_and_what_was_refused_waits(jour
     assert await journal.read(staging.blocked_up_to, 5, 10) == [("images/b.png", False)]
     (_, refused), _ = await journal.due(until, 10)
     assert (refused.revision, refused.attempts) == (2, 1)
+    given_up = Staged(key="images/b.png", sha256=None, size_bytes=None, sent=False)
+    await journal.finish_in_batch([given_up], LATER)
+    (_, refused), _ = await journal.due(LATER, 10)
+    assert refused.attempts == 1  # it was not offered
     await journal.record([present("images/b.png", b"new")])  # another content has not been refused yet
     assert (await due_keys(journal))[0] == ["images/a.png", "images/b.png"]
 
@@ -261,6 +267,23 @@ async def test_problems_keep_their_since_while_they_stand(journal):
     assert journal.problem_paths("images") == set()
 
 
+async def test_what_is_refused_and_still_to_be_sent_is_not_a_sources_to_take_back(journal):
+    """P8: a listing does not meet it, and is no word on it; of what is as it should be there is nothing to say."""
+    keys = ["images/due.png", "images/sent.png", "tables/labels/part-0.parquet"]
+    await journal.record([present(key, b"x") for key in keys])
+    sent = Staged(key="images/sent.png", sha256=fingerprint(b"x").sha256, size_bytes=1, sent=True)
+    await journal.finish_in_batch([sent], LATER)
+
+    def problem(source: str, path: str, code: ProblemCode = ProblemCode.REFUSED) -> Problem:
+        return Problem(source=source, path=path, code=code, detail="d", since=START)
+
+    images = [problem("images", "due.png"), problem("images", "sent.png"), problem("images", "never.png")]
+    await journal.set_problems("images", [*images, problem("images", "link.png", ProblemCode.SYMLINK)])
+    await journal.set_problems("labels", [problem("labels", keys[2]), problem("labels", "labels", ProblemCode.HELD)])
+    assert journal.problem_paths("images") == {"sent.png", "never.png", "link.png"}
+    assert journal.problem_paths("labels") == {"labels"}
+
+
 async def test_an_old_branch_is_adopted(journal):
     """A new state directory over an old branch: what is still there is not sent again, the rest is deleted."""
     await journal.record([present("images/same.png", b"s"), present("images/new.png", b"n")])
@@ -283,6 +306,41 @@ async def test_a_state_directory_serves_one_target(tmp_path):
         await journal.bind({"repository": "photos", "prefix": ""})
         with pytest.raises(JournalError, match="belongs to repository 'photos'"):
             await journal.bind({"repository": "other", "prefix": ""})
+
+
+def descriptors_of(path: Path) -> int:
+    """How often this process has a file open, or one of those beside it."""
+    targets = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of this listing
+            targets.append(str(link.readlink()))
+    return sum(target.startswith(str(path)) for target in targets)
+
+
+def read_in_threads_that_end(journal: Journal, count: int) -> None:
+    """Read the journal in threads that are there at the same time, so that each has a connection of its own."""
+    together = threading.Barrier(count)
+
+    def read() -> None:
+        journal.known(["images/a.png"])
+        together.wait(30)
+
+    threads = [threading.Thread(target=read) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+async def test_a_thread_that_has_ended_keeps_no_connection(journal):
+    """A source that starts again every few seconds, as while the disk is full, has other threads each time."""
+    journal.known([])
+    read_in_threads_that_end(journal, 4)
+    few = descriptors_of(journal.path)
+    for _ in range(5):
+        read_in_threads_that_end(journal, 4)
+    assert descriptors_of(journal.path) <= few
+    assert journal.known([]) == {}  # that of a thread that lives is still open
 
 
 async def test_a_newer_schema_is_refused(tmp_path):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from syncd.journal import Journal, adoption, pictures, snapshots, tables
+from syncd.errors import RepeatedRowError
+from syncd.journal import Journal, adoption, pictures, problems, snapshots, tables
 from syncd.journal.staging import Staged
-from syncd.model import KnownObject, RowImage, TableVersion
+from syncd.model import KnownObject, Problem, ProblemCode, RowImage, TableVersion
 from syncd.sources.base import Inventory
 from tests.support.memory_inventory import MemoryInventory
 from tests.support.observing import START, fingerprint, present
@@ -174,8 +175,18 @@ async def test_rows_of_a_version_that_was_never_finished_are_forgotten(inventory
 
 async def test_a_row_key_that_comes_twice_is_refused(inventory):
     await inventory.add_rows("labels", [RowImage("1", PART_0, None)])
-    with pytest.raises(ValueError, match="a row key came twice"):
+    with pytest.raises(RepeatedRowError, match="a row key came twice"):
         await inventory.add_rows("labels", [RowImage("2", PART_0, None), RowImage("1", PART_1, None)])
+    await inventory.record_table(parts(b"z", b"o"), changed_parts=[PART_0])
+    assert await rows_of(inventory) == {"1": (PART_0, None)}
+
+
+async def test_a_row_key_that_comes_twice_says_nothing_against_the_journal(tmp_path):
+    """Whatever a file holds, the next start need not examine the journal for it."""
+    async with Journal(tmp_path) as journal:
+        with pytest.raises(RepeatedRowError):
+            await journal.add_rows("labels", [RowImage("1", PART_0, None), RowImage("1", PART_0, None)])
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
 
 
 async def test_rows_of_a_piece_that_did_not_change_are_refused_and_nothing_is_recorded(inventory):
@@ -250,6 +261,180 @@ async def test_a_table_that_is_not_configured_any_more_is_forgotten(journal):
     assert journal.known_table("labels") is None
     assert await rows_of(journal) == {}
     assert journal.known_table("boxes") is not None
+
+
+async def test_a_version_that_is_half_staged_is_finished_before_its_table_is_forgotten(journal):
+    """P2: else the next snapshot would hold parts of two versions."""
+    await read_rows(journal, parts(b"z", b"o"), RowImage("1", PART_0, None), changed=[PART_0, PART_1])
+    await stage_one(journal, PART_0)
+    await journal.write(tables.forget, [])
+    assert (await journal.standing(count_up_to=1)).unstaged_tables == 2
+    assert await rows_of(journal) == {}
+    assert journal.known_table("labels") is not None
+    assert await due_keys(journal) == ([SCHEMA, PART_1], [])
+    await stage_all(journal)
+    assert (await journal.standing(count_up_to=1)).unstaged_tables == 0
+    await journal.write(tables.forget, [])
+    assert journal.known_table("labels") is None
+    await publish_all(journal)
+    assert (await journal.read(snapshots.summarise)).rows == {"labels": 5}
+
+
+async def test_deletions_are_finished_too(journal):
+    await journal.record_table(parts(b"z", b"o"), changed_parts=None)
+    await stage_all(journal)
+    await journal.record_table(parts(b"z", None), changed_parts=None)
+    await journal.write(tables.forget, [])
+    assert (await journal.standing(count_up_to=1)).unstaged_tables == 1
+    assert await due_keys(journal) == ([], [PART_1])
+
+
+async def stage_one(journal: Journal, key: str) -> None:
+    (change,) = [one for kind in await journal.due(LATER, 1000) for one in kind if one.key == key]
+    begun = await journal.begin_batch([change], LATER)
+    found = change.fingerprint
+    done = Staged(key=key, sha256=found and found.sha256, size_bytes=found and found.size_bytes, sent=True)
+    await journal.end_batch(begun.number, LATER, [done])
+
+
+async def tried_in_vain(journal: Journal) -> None:
+    """As when its file is not what was seen: it is to be tried again."""
+    puts, _ = await journal.due(LATER, 1000)
+    begun = await journal.begin_batch(puts, LATER)
+    again = LATER + timedelta(seconds=1)
+    staged = [(one, one.staged) for one in puts]
+    outcomes = [
+        Staged(
+            key=one.key, sha256=sha256, size_bytes=sha256 and 2, sent=False, changing=True, refused=True, retry_at=again
+        )
+        for one, sha256 in staged
+    ]
+    await journal.end_batch(begun.number, LATER, outcomes)
+    assert (await journal.standing(count_up_to=1)).changing_revision is not None
+
+
+@pytest.mark.parametrize("tried", [False, True])
+async def test_a_file_that_was_never_sent_is_forgotten_with_its_table(journal, tried):
+    """P1: nobody reads it any more, so no call is to wait for it."""
+    await journal.record_table(csv_version("labels", b"id", rows=1), changed_parts=None)
+    if tried:
+        await tried_in_vain(journal)
+    await journal.write(tables.forget, ["boxes"])
+    assert await journal.read(pictures.entry, "tables/labels.csv") is None
+    assert journal.known_table("labels") is None
+    standing = await journal.standing(count_up_to=1)
+    assert (standing.waiting_since, standing.changing_revision, standing.uncommitted) == (None, None, 0)
+
+
+@pytest.mark.parametrize("tried", [False, True])
+async def test_a_newer_file_of_a_table_that_is_not_configured_any_more_is_not_waited_for(journal, tried):
+    """What is published of the table stays."""
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    if tried:
+        await tried_in_vain(journal)
+    await journal.write(tables.forget, [])
+    standing = await journal.standing(count_up_to=1)
+    assert (standing.waiting_since, standing.changing_revision, standing.uncommitted) == (None, None, 0)
+    assert await due_keys(journal) == ([], [])
+    entry = await journal.read(pictures.entry, "tables/labels.csv")
+    assert entry.staged == entry.committed == fingerprint(b"v1").sha256
+    assert (entry.kept, entry.not_before, entry.attempts) == (True, None, 0)
+    assert (await journal.read(snapshots.summarise)).rows == {"labels": 1}
+    assert journal.known_table("labels") is None
+
+
+async def test_what_is_staged_of_it_is_published_all_the_same(journal):
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    await stage_all(journal)
+    await journal.record_table(csv_version("labels", b"v3", rows=3), changed_parts=None)
+    await journal.write(tables.forget, [])
+    standing = await journal.standing(count_up_to=1)
+    assert (standing.waiting_since, standing.uncommitted) == (START, 1)
+    await publish_all(journal, "snap-2")
+    entry = await journal.read(pictures.entry, "tables/labels.csv")
+    assert entry.committed == fingerprint(b"v2").sha256
+    assert (await journal.standing(count_up_to=1)).waiting_since is None
+
+
+async def test_a_file_that_was_under_way_for_the_first_time_is_taken_back(journal):
+    """P4: whether it came to the branch is not known, so that nothing could be published."""
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    puts, _ = await journal.due(LATER, 1000)
+    await journal.begin_batch(puts, LATER)
+    await journal.write(tables.forget, [])
+    assert await due_keys(journal) == ([], ["tables/labels.csv"])
+    await stage_all(journal)
+    assert await journal.read(pictures.entry, "tables/labels.csv") is None
+    assert (await journal.standing(count_up_to=1)).uncertain == 0
+
+
+async def test_a_file_that_was_under_way_over_a_published_one_is_left_to_be_found_out(journal):
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    puts, _ = await journal.due(LATER, 1000)
+    await journal.begin_batch(puts, LATER)
+    await journal.write(tables.forget, [])
+    assert await due_keys(journal) == (["tables/labels.csv"], [])
+    assert journal.known_table("labels") is not None
+
+
+async def publish_and_remove(journal: Journal) -> None:
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    await journal.write(tables.forget, [])
+
+
+async def test_a_table_that_comes_back_is_taken_up_where_it_was(journal):
+    await publish_and_remove(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    assert await due_keys(journal) == (["tables/labels.csv"], [])
+    assert not (await journal.read(pictures.entry, "tables/labels.csv")).kept
+    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    assert await due_keys(journal) == ([], [])
+
+
+async def test_a_table_that_comes_back_in_parts_takes_the_place_of_its_file(journal):
+    """Else the snapshot would hold it twice."""
+    await publish_and_remove(journal)
+    before = await journal.standing(count_up_to=1)
+    await journal.record_table(parts(b"zero", None, at=LATER), changed_parts=None)
+    assert await due_keys(journal) == ([SCHEMA, PART_0], ["tables/labels.csv"])
+    after = await journal.standing(count_up_to=1)
+    assert (after.revision, after.last_change_at) == (before.revision + 3, LATER)
+    await stage_all(journal)
+    await publish_all(journal, "snap-2")
+    assert await journal.read(pictures.entry, "tables/labels.csv") is None
+
+
+async def test_parts_that_a_file_was_to_take_the_place_of_stay_if_it_never_comes(journal):
+    await journal.record_table(parts(b"zero", b"one"), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    assert await due_keys(journal) == (["tables/labels.csv"], [SCHEMA, PART_0, PART_1])
+    await journal.write(tables.forget, [])
+    assert await due_keys(journal) == ([], [])
+    assert (await journal.standing(count_up_to=1)).waiting_since is None
+    assert (await journal.read(snapshots.summarise)).rows == {"labels": 5}
+
+
+async def test_problems_of_tables_that_are_not_configured_any_more_are_forgotten(journal):
+    """P8: nobody would ever take them back."""
+    for source in ("images", "labels", "boxes"):
+        problem = Problem(source=source, path="p", code=ProblemCode.BAD_TABLE, detail="d", since=START)
+        await journal.set_problems(source, [problem])
+    await journal.write(tables.forget, ["boxes"])
+    assert sorted(await journal.read(problems.counts)) == ["boxes", "images"]
 
 
 async def test_what_is_known_of_each_table_is_shown(journal):

@@ -9,7 +9,7 @@ import io
 import random
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.errors import RepeatedRowError
 from syncd.fingerprint import ChangedDuringReadError, signature_of
+from syncd.journal import Journal, problems
+from syncd.model import RowImage
 from syncd.sources.csv_check import BadTableError, TableReading, read_table
 from syncd.sources.csv_file import CsvTable
 from syncd.sources.settings import CsvTableSettings
@@ -148,7 +151,7 @@ def test_whatever_is_written_as_csv_is_accepted_and_a_repeated_key_is_not(
 class Table:
     """A running table source."""
 
-    def __init__(self, path: Path, **settings: Any) -> None:
+    def __init__(self, path: Path, inventory: MemoryInventory | Journal | None = None, **settings: Any) -> None:
         values: dict[str, Any] = {
             "name": "labels",
             "path": path,
@@ -157,7 +160,7 @@ class Table:
             "settle_seconds": 0.05,
             "poll_seconds": 0.05,
         }
-        self.inventory = MemoryInventory()
+        self.inventory: Any = inventory or MemoryInventory()
         self.source = CsvTable(CsvTableSettings(**(values | settings)), self.inventory, clock=now)
 
     async def barrier(self, seconds: float = 20) -> list[str]:
@@ -170,11 +173,12 @@ class Table:
 
 
 @contextlib.asynccontextmanager
-async def running(path: Path, **settings: Any) -> AsyncIterator[Table]:
-    table = Table(path, **settings)
+async def running(path: Path, inventory: Journal | None = None, **settings: Any) -> AsyncIterator[Table]:
+    table = Table(path, inventory, **settings)
     task = asyncio.create_task(table.source.run())
     try:
         yield table
+        assert not task.done()
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -322,3 +326,112 @@ async def test_what_did_not_hold_when_it_was_sent_is_read_again(path: Path) -> N
         async with asyncio.timeout(20):
             while table.inventory.recorded == recorded:
                 await asyncio.sleep(0.005)
+
+
+def rows_kept(journal: Journal) -> Coroutine[Any, Any, dict[str, str]]:
+    return journal.read(lambda connection: dict(connection.execute("SELECT row_key, seen_image FROM table_row")))
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    (tmp_path / "state").mkdir()
+    async with Journal(tmp_path / "state") as opened:
+        yield opened
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["journal.db"]  # and nothing was held against it
+
+
+@pytest.mark.parametrize("apart", [0, 6_000], ids=["told-together", "told-apart"])
+async def test_a_double_key_where_rows_are_compared_is_named_and_ends_nothing(
+    path: Path, journal: Journal, apart: int
+) -> None:
+    """Fault 21: rows are laid by before the check knows that two have one key."""
+    between = b"".join(b"n%d,,\n" % number for number in range(apart))
+    path.write_bytes(GOOD + between + b"1,again.jpg,cat\n")
+    async with running(path, journal, keeps_rows=True) as table:
+        said = f'lines 2 and {apart + 4} have the same value in the key column "id": 1'
+        assert await table.barrier() == [said]
+        (problem,) = await journal.read(lambda connection: list(problems.standing(connection, limit=9)))
+        assert (problem.path, problem.code) == (str(path), "bad-table")
+        assert said.removeprefix("lines") in problem.detail
+        assert journal.known_table("labels") is None
+
+        path.write_bytes(GOOD)
+        assert await table.barrier() == []
+        assert journal.problem_paths("labels") == set()
+        assert await rows_kept(journal) == {"1": "images/a.jpg", "2": "images/b.jpg"}
+
+
+async def test_a_table_rewritten_while_its_rows_are_laid_by_is_read_again(path: Path, tmp_path: Path) -> None:
+    """P2: what is read of two versions repeats keys that neither repeats."""
+    header, filling = b"id,image,label\n", b"x" * 150
+    halves = [
+        b"".join(b"%d,%d.jpg,%s\n" % (n, n, filling) for n in range(start, start + 10_000))
+        for start in (10_000, 20_000)
+    ]  # each longer than what is read at once
+
+    class Meddling(Journal):
+        meddled = False
+
+        async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
+            if not self.meddled:
+                self.meddled = True
+                path.write_bytes(header + halves[1] + halves[0])
+            await super().add_rows(name, rows)
+
+    path.write_bytes(header + halves[0] + halves[1])
+    (tmp_path / "state").mkdir()
+    async with Meddling(tmp_path / "state") as journal, running(path, journal, keeps_rows=True) as table:
+        assert await table.barrier() == []
+        assert journal.meddled
+        assert journal.seen_sha256(KEY) == sha256(header + halves[1] + halves[0])
+        assert await rows_kept(journal) == {str(n): f"images/{n}.jpg" for n in range(10_000, 30_000)}
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["journal.db"]
+
+
+async def test_rows_that_repeat_a_key_where_the_check_finds_none_are_read_again(path: Path) -> None:
+    """P2: they are of another version than the one that was checked, whatever the file's times say."""
+    table = Table(path, keeps_rows=True)
+    table.inventory.fail_next = RepeatedRowError("a row key came twice")
+    while table.inventory.fail_next is not None:  # until it has settled
+        assert await table.barrier(0) == ["still changing"]
+    assert table.inventory.contents() == {}
+    assert await table.barrier() == []
+    assert table.inventory.calls["begin_rows"] == 2
+    assert sorted(table.inventory.rows["labels"]) == ["1", "2"]
+
+
+async def test_a_call_that_goes_away_leaves_no_reading_beside_the_next_one(path: Path) -> None:
+    """P2: rows of the version it read would be taken for rows of the next one."""
+
+    class Held(MemoryInventory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reached, self.release = asyncio.Event(), asyncio.Event()
+            self.told_at_begin: list[int] = []
+            self.told = 0
+
+        async def begin_rows(self, name: str) -> None:
+            self.told_at_begin.append(self.told)
+            if len(self.told_at_begin) > 1:
+                self.release.set()  # a reading that is still under way goes on here, if there is one
+            await super().begin_rows(name)
+
+        async def add_rows(self, name: str, rows: Sequence[RowImage]) -> None:
+            self.reached.set()
+            await self.release.wait()
+            await super().add_rows(name, rows)
+            self.told += 1
+
+    table = Table(path, inventory := Held(), keeps_rows=True)
+    first = asyncio.create_task(table.barrier())
+    await inventory.reached.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    path.write_bytes(GOOD.replace(b"1,a.jpg", b"3,c.jpg"))
+    second = asyncio.create_task(table.barrier())
+    await asyncio.wait({second}, timeout=0.5)  # without regard for the first one it would have begun by then
+    inventory.release.set()
+    assert await second == []
+    assert inventory.told_at_begin == [0, 1]
+    assert sorted(inventory.rows["labels"]) == ["2", "3"]

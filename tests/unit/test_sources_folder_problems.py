@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.model import ProblemCode
+from syncd.model import Problem, ProblemCode
 from tests.support.memory_inventory import MemoryInventory
-from tests.support.watching import Watched, sha256, watched, write
+from tests.support.watching import Watched, now, sha256, watched, write
 
 NOBODY = 65534
 IN_OPEN = 0x20
@@ -233,6 +233,17 @@ async def test_a_problem_that_stands_keeps_its_since_and_one_of_an_earlier_run_i
         await world.barrier()
         assert inventory.codes() == {"link.jpg": "symlink"}
         assert inventory.problems["images", "link.jpg"].code == before["images", "link.jpg"].code
+
+
+async def test_what_lakefs_refused_before_a_restart_stays_named(root: Path) -> None:
+    """A listing does not meet it, and is no word on it: it is tried again, and named until then."""
+    inventory = MemoryInventory()
+    refused = Problem(source="images", path="good.jpg", code=ProblemCode.REFUSED, detail="too odd", since=now())
+    await inventory.set_problems("images", [refused])
+    async with watched(root, inventory) as world:
+        await world.barrier()
+        assert world.source.health().complete
+        assert world.inventory.codes() == {"good.jpg": "refused"}
 
 
 async def test_a_broken_syncdignore_is_named_and_its_last_good_version_stays(root: Path) -> None:

@@ -175,3 +175,18 @@ async def test_directories_that_are_as_they_were_are_compared_in_one_step_and_ot
         if change not in {left_out, directory_added}:
             assert "images/a/" in inventory.listed
             assert "images/b/" not in inventory.listed
+
+
+async def test_a_directory_without_files_is_not_remembered(root: Path) -> None:
+    """What is remembered goes with the last file of a directory; of one that never had any it would stay for good."""
+    inventory = MemoryInventory()
+    write(root / "above/a/1.jpg")
+    write(root / "emptied/1.jpg")
+    (root / "empty").mkdir()
+    async with watched(root, inventory, watch="polling", poll_seconds=3600) as world:
+        await world.barrier()
+        (root / "emptied/1.jpg").unlink()
+        await world.barrier()
+        await world.barrier()
+    directories = ["images/", "images/above/", "images/above/a/", "images/emptied/", "images/empty/"]
+    assert [at for at in directories if inventory.listed_as(at) is not None] == ["images/", "images/above/a/"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -92,6 +93,25 @@ def test_a_full_disk_is_said_with_the_next_step(tmp_path: Path) -> None:
     assert "no space left" in str(failure.value)
     assert "df -h" in failure.value.next_step
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.ENOENT])
+def test_a_disk_that_fails_while_a_body_is_written_is_said(tmp_path: Path, number: int) -> None:
+    """It pauses the source, and does not end the daemon."""
+    with pytest.raises(JournalError, match="cannot be used") as failure, Spool(tmp_path).new_file():
+        raise OSError(number, os.strerror(number))
+    assert os.strerror(number) in failure.value.fact
+
+
+def test_what_cannot_be_cleared_away_hides_no_error_and_the_next_step_names_what_is_there(tmp_path: Path) -> None:
+    def replace_by_a_file(directory: Path) -> None:
+        shutil.rmtree(directory)
+        directory.write_bytes(b"")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(JournalError, match="No space left") as failure, Spool(tmp_path / "state" / "spool").new_file():
+        replace_by_a_file(tmp_path / "state")
+    assert failure.value.next_step.startswith(f"df -h {tmp_path / 'state'} ;")
 
 
 def test_other_errors_of_who_writes_stay_theirs(tmp_path: Path) -> None:

@@ -23,11 +23,19 @@ from syncd.errors import (
     PermanentStoreError,
     TransientStoreError,
 )
-from syncd.journal import Journal, branch, problems
+from syncd.gate import Gate
+from syncd.journal import Journal, branch, pictures, problems, tables
+from syncd.journal.staging import Staged
+from syncd.model import Problem, ProblemCode
 from syncd.planner.facts import Stage
+from syncd.service.contents import SourceContents
+from syncd.sources.tables.spool import Spool
+from syncd.store.base import DeleteOutcome
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
-from syncd.uploader import Uploader
+from syncd.uploader import TRIES, Uploader
 from tests.support.observing import START, absent, fingerprint, present
+from tests.support.table_versions import csv_version, table_object, table_version
+from tests.unit.test_journal import publish_all
 
 LATER = START + timedelta(seconds=100)
 
@@ -56,12 +64,14 @@ class _Unreadable(io.BytesIO):
 class Desk:
     """An uploader over a real journal and the in-memory store."""
 
-    def __init__(self, journal: Journal, prefix: str = "") -> None:
+    def __init__(
+        self, journal: Journal, prefix: str = "", objects: type[MemoryObjectStore] = MemoryObjectStore
+    ) -> None:
         self.journal, self.files = journal, Files()
         self.repository = MemoryRepository()
         self.repository.create("local://photos", "main")
         self.repository.create_branch("staging", "main")
-        self.objects = MemoryObjectStore(self.repository, "staging")
+        self.objects = objects(self.repository, "staging")
         self.versions = MemoryVersionStore(self.repository)
         self.uploader = Uploader(
             journal=journal,
@@ -186,6 +196,67 @@ async def test_a_refused_object_that_is_taken_later_is_no_problem_any_more(desk)
     puts, _ = await desk.journal.due(LATER + timedelta(hours=1), 10)
     await desk.uploader.stage(Stage(puts=puts, deletes=(), reason="again"))
     assert desk.journal.problem_paths("images") == set()
+
+
+async def refuse(desk, times=1):
+    """Let one object be refused, each time after its pause."""
+    desk.objects.fail_next("put", TransientStoreError("500: this one is odd"), times=times)
+    for _ in range(times):
+        puts, _ = await desk.journal.due(LATER + timedelta(hours=1), 10)
+        await desk.uploader.stage(Stage(puts=puts, deletes=(), reason="test"))
+
+
+async def named(desk):
+    return await desk.journal.read(lambda connection: [one.path for one in problems.standing(connection, limit=9)])
+
+
+async def test_a_batch_that_was_given_up_says_nothing_of_what_was_refused_before(desk):
+    """P8: only success ends a refusal, and success does."""
+    await desk.see(a=b"a")
+    await refuse(desk, TRIES)
+    assert await named(desk) == ["a.png"]
+    desk.objects.fail_next("put", NeedsPersonStoreError("the secret is wrong"))
+    puts, _ = await desk.journal.due(LATER + timedelta(hours=1), 10)
+    assert (await desk.uploader.stage(Stage(puts=puts, deletes=(), reason="away"))).error is not None
+    assert [change.attempts for change in (await desk.due()).puts] == [TRIES]
+    assert await named(desk) == ["a.png"]
+    assert (await desk.stage()).uploaded == 1
+    assert await named(desk) == []
+
+
+class RefusesFirstDeletes(MemoryObjectStore):
+    """It answers the first request for deletes, and refuses each of them."""
+
+    async def delete(self, keys):
+        if self.calls["delete"]:
+            return await super().delete(keys)
+        self.calls["delete"] += 1
+        return DeleteOutcome(deleted=frozenset(), failed={key: PermanentStoreError("refused") for key in keys})
+
+
+async def test_a_deletion_that_was_refused_and_then_done_is_no_problem_any_more(tmp_path):
+    async with Journal(tmp_path) as journal:
+        await deleted_after_a_refusal(Desk(journal, objects=RefusesFirstDeletes))
+
+
+async def deleted_after_a_refusal(desk):
+    await desk.see(a=b"a", b=b"b")
+    await desk.stage()
+    await desk.see(a=None)
+    assert (await desk.stage()).refused == 1
+    assert await named(desk) == ["a.png"]
+    _, deletes = await desk.journal.due(LATER + timedelta(hours=1), 10)
+    assert (await desk.uploader.stage(Stage(puts=(), deletes=deletes, reason="again"))).deleted == 1
+    assert await named(desk) == []
+
+
+async def test_another_problem_of_a_path_is_not_taken_back_by_its_upload(desk):
+    """A source names it, and takes it back."""
+    await desk.see(a=b"a")
+    restless = Problem(source="images", path="a.png", code=ProblemCode.NEVER_SETTLES, detail="d", since=START)
+    await desk.journal.set_problems("images", [restless])
+    assert (await desk.stage()).uploaded == 1
+    assert await named(desk) == ["a.png"]
 
 
 async def test_a_single_lost_connection_costs_one_more_try(desk):
@@ -378,6 +449,115 @@ async def test_a_wrong_copy_of_what_cannot_be_sent_any_more_is_not_known_to_be_t
     desk.objects.fail_next("copy", ContentChangedStoreError("another ETag"))
     await desk.stage()
     assert (await desk.journal.standing(count_up_to=9)).uncertain == 1
+
+
+class Removed:
+    """A desk whose table was half sent by a process before, and is not configured any more."""
+
+    def __init__(self, journal: Journal, spools: Path) -> None:
+        self.journal, self.desk = journal, Desk(journal)
+        self.spool = Spool(spools / "labels")
+        gate = Gate(journal=journal, tables=[], spool=Spool(spools / "_closure"), clock=lambda: LATER)
+        self.uploader = Uploader(
+            journal=journal,
+            objects=self.desk.objects,
+            contents=SourceContents([], gate, journal, spools),
+            check_branch=lambda: self.desk.versions.head("staging"),
+            prefix="",
+            concurrency=2,
+            clock=lambda: LATER,
+        )
+
+    async def read(self, *bodies: bytes) -> None:
+        """Record a version in parts, with its bodies in the spool."""
+        for body in bodies:
+            with self.spool.new_file() as path:
+                path.write_bytes(body)
+                self.spool.keep(path)
+        found = [table_object(f"tables/labels/part-{n}.parquet", body, rows=1) for n, body in enumerate(bodies)]
+        await self.journal.record_table(table_version("labels", *found, schema="{}"), changed_parts=None)
+
+    async def stage(self, most: int = 1000):
+        puts, deletes = await self.journal.due(LATER, 1000)
+        batch = Stage(puts=puts[:most], deletes=deletes if most > len(puts) else (), reason="test")
+        return await self.uploader.stage(batch)
+
+    async def restart_without_it(self) -> None:
+        await self.journal.write(tables.forget, [])
+
+
+@pytest.fixture
+async def removed(tmp_path: Path) -> AsyncIterator[Removed]:
+    async with Journal(tmp_path) as journal:
+        yield Removed(journal, tmp_path / "tables")
+
+
+async def test_a_table_removed_while_half_of_it_was_sent_is_sent_whole(removed):
+    """P2: from what is still in its spool. Nothing is published before, and no call waits in vain afterwards."""
+    await removed.read(b"old 0", b"old 1", b"old 2")
+    await removed.stage()
+    await removed.read(b"new 0", b"new 1")
+    await removed.stage(most=1)
+    await removed.restart_without_it()
+    assert (await removed.journal.standing(count_up_to=9)).unstaged_tables == 2
+    outcome = await removed.stage()
+    assert (outcome.uploaded, outcome.deleted, outcome.refused, outcome.changed_under_way) == (1, 1, 0, 0)
+    assert removed.desk.staged() == {
+        "tables/labels/part-0.parquet": b"new 0",
+        "tables/labels/part-1.parquet": b"new 1",
+    }
+    standing = await removed.journal.standing(count_up_to=9)
+    assert (standing.unstaged_tables, standing.uncertain, standing.changing_revision) == (0, 0, None)
+    await removed.restart_without_it()
+    assert removed.journal.known_table("labels") is None
+    assert removed.desk.staged().keys() == {"tables/labels/part-0.parquet", "tables/labels/part-1.parquet"}
+
+
+async def test_half_of_a_removed_table_that_is_lost_is_named_and_not_published(removed):
+    """P2, P8: as where somebody has cleaned up after the table; it takes the table to make it whole."""
+    await removed.read(b"new 0", b"new 1")
+    await removed.stage(most=1)
+    removed.spool.sweep([])
+    await removed.restart_without_it()
+    outcome = await removed.stage()
+    assert (outcome.uploaded, outcome.refused, outcome.error) == (0, 1, None)
+    standing = await removed.journal.standing(count_up_to=9)
+    assert (standing.unstaged_tables, standing.uncertain, standing.changing_revision) == (1, 0, None)
+    (problem,) = await removed.journal.read(lambda connection: list(problems.standing(connection, limit=9)))
+    assert (problem.source, problem.path) == ("labels", "tables/labels/part-1.parquet")
+    assert "put the table labels back into the configuration" in problem.detail
+    await removed.read(b"new 0", b"new 1")  # it is back
+    puts, _ = await removed.journal.due(LATER + timedelta(hours=1), 10)
+    assert (await removed.uploader.stage(Stage(puts=puts, deletes=(), reason="again"))).uploaded == 1
+    assert await named(removed) == []
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+async def test_what_became_of_a_removed_file_that_was_under_way_is_found_out(removed, arrived):
+    """P4: else nothing would ever be published again."""
+    await removed.journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+    (change,) = (await removed.journal.due(LATER, 10))[0]
+    begun = await removed.journal.begin_batch([change], LATER)
+    await removed.desk.objects.put("tables/labels.csv", b"v1", change.fingerprint, "text/csv")
+    done = Staged(key=change.key, sha256=change.fingerprint.sha256, size_bytes=2, sent=True)
+    await removed.journal.end_batch(begun.number, LATER, [done])
+    await publish_all(removed.journal)
+    await removed.journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
+    (change,) = (await removed.journal.due(LATER, 10))[0]
+    await removed.journal.begin_batch([change], LATER)  # and no more is known
+    if arrived:
+        await removed.desk.objects.put("tables/labels.csv", b"v2", change.fingerprint, "text/csv")
+    await removed.restart_without_it()
+    await removed.stage()
+    standing = await removed.journal.standing(count_up_to=9)
+    assert (standing.uncertain, standing.unstaged_tables, standing.changing_revision) == (0, 0, None)
+    entry = await removed.journal.read(pictures.entry, "tables/labels.csv")
+    assert entry.staged == fingerprint(b"v2" if arrived else b"v1").sha256
+    assert standing.uncommitted == arrived
+    await removed.restart_without_it()
+    assert (await removed.journal.standing(count_up_to=9)).waiting_since == (START if arrived else None)
+    assert await named(removed) == []
+    assert removed.journal.known_table("labels") is None
 
 
 async def test_what_vanished_before_its_batch_began_is_never_brought_to_the_branch(desk):

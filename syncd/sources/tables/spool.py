@@ -6,23 +6,20 @@ syncd's own, and only its owner may look into it, since rows of a database may b
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from syncd.errors import JournalError
 from syncd.fingerprint import read_fingerprint
+from syncd.sources.tables.own_disk import is_of_the_disk, translated
 from syncd.sources.tables.whole_file import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from syncd.model import Fingerprint
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Spool:
@@ -36,7 +33,8 @@ class Spool:
         """Lend the path of an empty file to write a body to; it is gone afterwards unless :meth:`keep` took it.
 
         Raises:
-            JournalError: The disk is full, also when it is noticed in the block, or the directory cannot be used.
+            JournalError: The disk is full or fails, also when it is noticed in the block, or the directory cannot be
+                used.
         """
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,16 +42,17 @@ class Spool:
             fd, name = tempfile.mkstemp(prefix="new-", dir=self._directory)
             os.close(fd)
         except OSError as error:
-            raise _translated(error, self._directory) from error
+            raise translated(error, self._directory) from error
         path = Path(name)
         try:
             yield path
         except OSError as error:
-            if error.errno in _FULL:
-                raise _translated(error, self._directory) from error
+            if is_of_the_disk(error):
+                raise translated(error, self._directory) from error
             raise
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it would hide why nothing could be written; a sweep removes it
+                path.unlink()
 
     def keep(self, path: Path) -> Fingerprint:
         """Take a file that :meth:`new_file` lent and that is written; return what it holds.
@@ -74,7 +73,7 @@ class Spool:
             path.replace(self._path(fingerprint.sha256))
             sync_directory(self._directory)
         except OSError as error:
-            raise _translated(error, self._directory) from error
+            raise translated(error, self._directory) from error
         return fingerprint
 
     def open(self, sha256: bytes) -> BinaryIO:
@@ -86,8 +85,15 @@ class Spool:
         return self._path(sha256).open("rb")
 
     def holds(self, sha256: bytes) -> bool:
-        """Return whether a body is here."""
-        return self._path(sha256).is_file()
+        """Return whether a body is here.
+
+        Raises:
+            JournalError: It cannot be told.
+        """
+        try:
+            return self._path(sha256).is_file()
+        except OSError as error:
+            raise translated(error, self._directory) from error
 
     def sweep(self, keep: Collection[bytes]) -> None:
         """Remove all but the bodies with these SHA-256, leftovers of a crash included.
@@ -105,22 +111,7 @@ class Spool:
         except FileNotFoundError:
             return  # nothing was ever written
         except OSError as error:
-            raise _translated(error, self._directory) from error
+            raise translated(error, self._directory) from error
 
     def _path(self, sha256: bytes) -> Path:
         return self._directory / sha256.hex()
-
-
-def _translated(error: OSError, directory: Path) -> JournalError:
-    if error.errno in _FULL:
-        return JournalError(
-            f"{directory} cannot be written: {error.strerror}",
-            cause="the disk under the state directory has no space left, or no inodes",
-            next_step=f"df -h {directory.parent} ; df -i {directory.parent} , then free some;"
-            " syncd carries on by itself",
-        )
-    return JournalError(
-        f"{directory} cannot be used: {error.strerror}",
-        cause="permissions, or a disk that fails",
-        next_step=f"ls -la {directory}",
-    )
