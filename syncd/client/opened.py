@@ -28,7 +28,7 @@ class Opened:
         self._reset()
 
     def call(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Return what a coroutine function returns for the session."""
+        """Return what a coroutine function returns for the session; raises as :meth:`Portal.call`."""
         portal, session = self._open()
         return portal.call(work(session))
 
@@ -38,10 +38,10 @@ class Opened:
         yield from portal.iterate(items(session))
 
     def close(self) -> None:
-        """Close what is open; another use opens it anew."""
+        """Close what is open; another use opens it anew. What other threads call meanwhile ends, and says so."""
         with self._lock:
-            self._close()
-            self._current, self._close = None, _nothing
+            close, self._current, self._close = self._close, None, _nothing  # also where closing is interrupted
+            close()
 
     def _open(self) -> tuple[Portal, Session]:
         if self._pid != os.getpid():  # forked: the loop's thread, and whoever held the lock, stayed behind

@@ -91,7 +91,11 @@ class _Closing:
         self.close()
 
     def close(self) -> None:
-        """Close what is open; another use opens it anew."""
+        """Close what is open; another use opens it anew.
+
+        Calls that are under way in other threads end, with a ``ConnectionClosedError``; what was to be left as it was,
+        as the folder of a pull, is. That is waited for, but not for long.
+        """
         self._opened.close()
 
 

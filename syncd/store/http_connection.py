@@ -14,6 +14,7 @@ import httptools
 
 if TYPE_CHECKING:
     from asyncio import Future, Transport
+    from collections.abc import Callable
 
 FIRST_FINAL_STATUS = 200
 MOST_HEADER_BYTES = 1 << 16
@@ -39,6 +40,10 @@ class ClosedError(ConnectionError):
         self.unanswered = unanswered
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, ready to be sent."""
@@ -46,6 +51,7 @@ class Request:
     head: bytes  # request line and headers, with the empty line
     body: bytes = b""
     most_bytes: int = 1 << 20  # of the answer's body
+    progress: Callable[[], None] = _nothing  # called when more of the answer has come, and more is still to come
 
 
 @dataclass(slots=True)
@@ -66,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._transport: Transport | None = None
         self._waiting: Future[Received] | None = None
         self._most_bytes = 0
+        self._progress: Callable[[], None] = _nothing
         self._begin()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -79,16 +86,20 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See ``asyncio.Protocol``."""
-        if self._waiting is None:  # nobody asked
+        waiting = self._waiting
+        if waiting is None:  # nobody asked
             self.close()
             return
         self._answering = True
+        known_bytes = self._header_bytes + self._body_bytes  # which are bounded, unlike what else may come
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             ours = error.__context__
             self._fail(ours if isinstance(ours, AnswerError) else AnswerError(f"the answer is not HTTP: {error}"))
             self.close()
+        if not waiting.done() and self._header_bytes + self._body_bytes > known_bytes:
+            self._progress()
 
     async def exchange(self, request: Request) -> Received:
         """Send a request and return the answer.
@@ -103,7 +114,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             raise ClosedError(unanswered=True)
         self._begin()
-        self._most_bytes = request.most_bytes
+        self._most_bytes, self._progress = request.most_bytes, request.progress
         waiting: Future[Received] = asyncio.get_running_loop().create_future()
         self._waiting = waiting
         try:

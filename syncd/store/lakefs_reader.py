@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
@@ -121,14 +122,19 @@ class LakeFSReader:
         head = f"GET {address} HTTP/1.1\r\n{self._head}".encode("latin-1")
         async with self._slots:
             with self._translated(doing):
-                async with asyncio.timeout(sum(self._timeouts_s)):
-                    received = await self._exchange.ask(Request(head, most_bytes=SMALL_BYTES))
+                async with asyncio.timeout(sum(self._timeouts_s)) as limit:
+                    request = Request(head, most_bytes=SMALL_BYTES, progress=partial(self._more_time, limit))
+                    received = await self._exchange.ask(request)
         if received.status != HTTPStatus.OK:
             answer = translate.answer_in_json(received.status, received.headers, received.body)
             raise translate.refused(answer, doing, self._place)
         if "x-request-id" not in received.headers:
             raise translate.not_lakefs(doing, self._place)
         return received.body
+
+    def _more_time(self, limit: asyncio.Timeout) -> None:
+        """Count the time anew: on a slow line, shared by many objects, each of them goes on and takes long."""
+        limit.reschedule(asyncio.get_running_loop().time() + self._timeouts_s[1])
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -134,6 +135,25 @@ def test_pulled_into_a_folder(photos: Dataset, tmp_path: Path) -> None:
         assert (only.objects, only.fetched_objects) == (COUNT // 2 + 1, 0)
         with pytest.raises(UsageError, match="holds nothing called 'images/cows'"):
             first.pull(tmp_path / "cows", paths=["images/cows"])
+
+
+def test_ctrl_c_in_a_pull_leaves_nothing_behind(photos: Dataset, tmp_path: Path) -> None:
+    """Whoever sees the KeyboardInterrupt may pull again at once: nothing is half built, and nothing locked."""
+    pressed = threading.Event()
+
+    def press(_: object) -> None:
+        if not pressed.is_set():
+            pressed.set()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with syncd.connect(photos.config) as daemon:
+        snapshot, target = daemon.snapshot(), tmp_path / "home" / "pulled"
+        target.parent.mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            snapshot.pull(target, progress=press)
+        assert set(target.parent.iterdir()) <= {target}
+        assert snapshot.pull(target).objects == COUNT + 1
+        assert folder(target / "images") == folder(photos.root)
 
 
 def test_what_changed_between_two(photos: Dataset) -> None:

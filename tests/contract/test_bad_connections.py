@@ -18,6 +18,7 @@ from syncd.errors import (
     StoreError,
     TransientStoreError,
 )
+from syncd.store.base import fetched_whole
 from tests.support import odd_servers
 from tests.support.stores import RealServer, Stores
 
@@ -128,6 +129,31 @@ async def test_an_upload_has_time_for_what_is_sent_beside_it() -> None:
         )
     assert outcomes[0] is None
     assert isinstance(outcomes[1], ContentChangedStoreError), "it had the time to be answered"
+
+
+async def test_an_object_may_take_longer_than_the_time_without_progress() -> None:
+    """A slow line is shared by all that is read over it: each object takes long, and each goes on."""
+    patience = {"connect_timeout_s": 0.1, "read_timeout_s": 0.8}
+    async with odd_servers.slow_server(20, 0.1) as odd, RealServer(odd.endpoint).open("photos", **patience) as stores:
+        started = time.monotonic()
+        together = [stores.reader.get(f"images/{number}.jpg") for number in range(8)]
+        streamed = [fetched_whole(stores.reader, "images/9.jpg"), stores.objects.get("images/9.jpg")]
+        contents = await asyncio.gather(*together, *streamed)
+        assert time.monotonic() - started > 0.9, "it would have come in time anyway"
+    assert contents == [b"x" * 20] * 10
+
+
+async def test_an_object_that_stops_half_way_is_given_up_in_time() -> None:
+    async with odd_servers.stalling_server() as odd, RealServer(odd.endpoint).open("photos", **LIMITS) as stores:
+        reads = [
+            stores.reader.get("images/1.jpg"),
+            stores.reader.head("images/1.jpg"),
+            stores.reader.fetch("images/1.jpg", asyncio.Queue().put),
+            stores.objects.get("images/1.jpg"),
+        ]
+        async with asyncio.timeout(10):
+            errors = await asyncio.gather(*reads, return_exceptions=True)
+    assert [type(error) for error in errors] == [TransientStoreError] * 4
 
 
 async def test_a_connection_that_breaks_is_transient() -> None:

@@ -115,6 +115,32 @@ def late_server(seconds: float, etag: str) -> contextlib.AbstractAsyncContextMan
     return serve(handle)
 
 
+def slow_server(pieces: int, pause_s: float) -> contextlib.AbstractAsyncContextManager[OddServer]:
+    """Answers as lakeFS with a body of so many bytes, one at a time."""
+    head = f'HTTP/1.1 200 OK\r\nX-Request-Id: 1\r\nETag: "1"\r\nContent-Length: {pieces}\r\n\r\n'
+
+    async def handle(odd: OddServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        odd.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(head.encode())
+        for _ in range(pieces):
+            await asyncio.sleep(pause_s)
+            writer.write(b"x")
+            await writer.drain()
+
+    return serve(handle)
+
+
+def stalling_server() -> contextlib.AbstractAsyncContextManager[OddServer]:
+    """Answers as lakeFS with half a body, and says no more."""
+
+    async def handle(odd: OddServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        odd.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nX-Request-Id: 1\r\nETag: "1"\r\nContent-Length: 10\r\n\r\nhalf.')
+        await reader.read()
+
+    return serve(handle)
+
+
 def counting_server(together: int, headers: dict[str, str]) -> contextlib.AbstractAsyncContextManager[OddServer]:
     """Counts requests under way; answers none before ``together`` of them are."""
     enough = asyncio.Event()

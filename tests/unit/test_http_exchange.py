@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from syncd.store import http_exchange
-from syncd.store.http_connection import AnswerError, ClosedError, Request, TooLongError
+from syncd.store.http_connection import AnswerError, ClosedError, Connection, Received, Request, TooLongError
 from syncd.store.http_exchange import Exchange
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: "a"\r\n\r\nhi'
@@ -216,3 +216,76 @@ async def test_nobody_there_is_said_as_such():
     async with Exchange(server.endpoint) as exchange:
         with pytest.raises(ConnectionRefusedError):
             await exchange.ask(ASK)
+
+
+class Line(asyncio.Transport):
+    """Leads nowhere: the test hands the connection what comes."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+async def asked(signs: list[str]) -> tuple[Connection, asyncio.Task[Received]]:
+    """Begin an exchange that notes each sign of progress."""
+    connection = Connection()
+    connection.connection_made(Line())
+    request = Request(ASK.head, most_bytes=100, progress=lambda: signs.append("sign"))
+    asking = asyncio.create_task(connection.exchange(request))
+    await asyncio.sleep(0)
+    return connection, asking
+
+
+async def signs_of_progress(pieces: list[bytes]) -> tuple[list[int], asyncio.Task[Received]]:
+    """Return how many there had been after each piece that came, and the exchange."""
+    signs: list[str] = []
+    connection, asking = await asked(signs)
+    counts = []
+    for piece in pieces:
+        connection.data_received(piece)
+        counts.append(len(signs))
+    return counts, asking
+
+
+async def test_whatever_comes_and_leaves_more_to_come_is_progress():
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
+    signs, asking = await signs_of_progress([head, b"ab", b"cd", b"ef"])
+    assert (await asking).body == b"abcdef"
+    assert signs == [1, 2, 3, 3], "who has it all needs no more time"
+
+
+async def test_what_comes_whole_costs_no_sign_of_progress():
+    signs, asking = await signs_of_progress([OK])
+    assert (await asking).body == b"hi"
+    assert signs == [0]
+
+
+async def test_bytes_that_add_nothing_to_the_answer_are_no_progress():
+    """Else a server could go on for ever without ever saying more than was agreed to."""
+    idle = [b"HTTP/1.1 102 Processing\r\n\r\n"] * 3
+    extension = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2;x", b"xx", b"xx"]
+    signs, asking = await signs_of_progress([*idle, *extension, b"\r\nhi", b"\r\n0\r\n", b"\r\n"])
+    assert (await asking).body == b"hi"
+    assert signs == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+
+
+async def test_what_is_refused_is_no_progress():
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"
+    signs, asking = await signs_of_progress([long, b"x" * 100, b"x"])
+    with pytest.raises(TooLongError):
+        await asking
+    assert signs == [1, 2, 2]
+
+
+async def test_whoever_has_given_up_hears_of_no_progress():
+    """Their time is over: it cannot be counted anew."""
+    signs: list[str] = []
+    connection, asking = await asked(signs)
+    connection.data_received(OK[:-2])
+    asking.cancel()
+    connection.data_received(OK[-2:-1])
+    assert signs == ["sign"]
+    with pytest.raises(asyncio.CancelledError):
+        await asking
