@@ -20,7 +20,7 @@ from syncd.cli.common import (
     say,
 )
 from syncd.errors import EXIT_FAILED, UsageError
-from syncd.words import size
+from syncd.words import printable, size
 
 if TYPE_CHECKING:
     from syncd.client.restoring import RestoreOptions
@@ -54,7 +54,8 @@ def restore(  # noqa: PLR0913, PLR0917 - one for each option
     """Put files of a snapshot back. What is not as in the snapshot stays, and is named, unless you say otherwise.
 
     With --into-source the state before is taken as a snapshot first, so that nothing is lost, and nothing is published
-    until all is in its place. Ends with 1 if anything was left as it is.
+    until all is in its place; with --overwrite or --delete that snapshot is pinned. Ends with 1 if anything was left as
+    it is.
     """
     from syncd.client.restoring import RestoreOptions
 
@@ -71,6 +72,7 @@ def restore(  # noqa: PLR0913, PLR0917 - one for each option
             overwrite=overwrite,
             delete=delete,
             timeout=timeout,
+            begun=lambda into: _hint(_before(into.before, pinned=into.pinned)),
             progress=lambda done: line.update(f"{done.written + done.replaced:,} restored, {size(done.size_bytes)}"),
         )
         told = asyncio.run(_restore(settings, reference, to, options))
@@ -92,10 +94,12 @@ async def _restore(settings: Settings, reference: str, to: Path | None, options:
         told = {"tag": snapshot.tag, "commit_id": snapshot.commit_id}
         if to is not None:
             done = await restore_to(session, snapshot, to, options)
-            return {**told, "folder": str(to), **_counts(done), "tables_left": [], "before": None, "after": None}
+            none = {"before": None, "before_pinned": False, "after": None}
+            return {**told, "folder": str(to), **_counts(done), "tables_left": [], **none}
         into = await restore_into_source(session, snapshot, options)
         where = {"folder": str(settings.source.root), "tables_left": into.tables}
-        return {**told, **where, **_counts(into.done), "before": into.before, "after": into.after}
+        states = {"before": into.before, "before_pinned": into.pinned, "after": into.after}
+        return {**told, **where, **_counts(into.done), **states}
 
 
 def _counts(done: Restored) -> dict[str, Any]:
@@ -109,12 +113,23 @@ def _counts(done: Restored) -> dict[str, Any]:
     }
 
 
+def _before(tag: str, *, pinned: bool) -> str:
+    kept = f"; it is pinned, whatever the keep rules say, until syncd unpin {tag}" if pinned else ""
+    return f"as it was before: {tag}{kept}"
+
+
+def _hint(text: str) -> None:
+    """Say at once what a person needs to know should the command not come to its end."""
+    messages.print(f"syncd: {printable(text)}", markup=False)
+
+
 def _say(told: dict[str, Any]) -> None:
     name = told["tag"] or told["commit_id"]
     counts = f"{told['written']:,} put back, {told['replaced']:,} replaced, {told['removed']:,} removed"
     say(f"{name} into {told['folder']}: {counts} ({size(told['bytes'])})")
     if told["before"]:
-        say(f"as it was before: {told['before']}; as it is now: {told['after']}")
+        say(_before(told["before"], pinned=told["before_pinned"]))
+        say(f"as it is now: {told['after']}")
     for one in told["left"][:MOST_SHOWN]:
         say(f"left as it is: {one['path']}: {one['reason']}")
     if told["left_count"] > MOST_SHOWN:

@@ -16,6 +16,7 @@ from syncd.service import control
 from syncd.service.engine import utc_now
 from syncd.service.sources import make_sources
 from syncd.service.state_dir import held as state_dir_held
+from syncd.snapshots.restore import RestoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,7 +32,11 @@ class Breath(Protocol):
     """While it is held nothing is published."""
 
     async def agree(self, keys: Sequence[str], *, patience: timedelta) -> int:
-        """Agree to the deletion of images that were just removed, by key; return how many are gone indeed."""
+        """Agree to the deletion of images that were just removed, by key; return how many are gone indeed.
+
+        Raises:
+            RestoreError: The daemon has stopped.
+        """
 
     async def snapshot(self, options: TakeOptions) -> Mapping[str, Any]:
         """Take the snapshot that ends it: the next one there is, with all that was written. See ``taking.take``."""
@@ -69,7 +74,15 @@ class _Daemon:
         agreed = 0
         for at in range(0, len(keys), _KEYS_AT_A_TIME):
             some, timeout_s = list(keys[at : at + _KEYS_AT_A_TIME]), patience.total_seconds()
-            agreed += (await control.call(self._state_dir, "agree", keys=some, timeout_s=timeout_s))["agreed"]
+            try:
+                answer = await control.call(self._state_dir, "agree", keys=some, timeout_s=timeout_s)
+            except ConnectionError as error:
+                raise RestoreError(
+                    "the daemon stopped while its source was restored",
+                    cause="what was removed there is not agreed on, and no snapshot holds the new state yet",
+                    next_step="start it; syncd approve agrees to what was removed; restore again for the rest",
+                ) from error
+            agreed += answer["agreed"]
         return agreed
 
     async def snapshot(self, options: TakeOptions) -> Mapping[str, Any]:

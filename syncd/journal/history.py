@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ROWS = "syncd.rows."  # and a table's name, in a commit's metadata
+_TAG = '$."syncd.tag"'  # there, too: the tag it was to get
 _HISTORY = """
 SELECT tag, commit_id, created_at, trigger_name, added, changed, deleted, images, size_bytes, digest,
        (SELECT value FROM binding WHERE name = 'repository'),
@@ -68,6 +69,15 @@ def rows_by_tag(connection: sqlite3.Connection, tags: Sequence[str]) -> dict[str
     for tag, key, value in connection.execute(query, (*tags, f"{_ROWS}%")):
         found.setdefault(tag, {})[key.removeprefix(_ROWS)] = int(value)
     return found
+
+
+def meant_tag(connection: sqlite3.Connection, made: Snapshot) -> str | None:
+    """Return the tag that a snapshot was to get, as its commit says; None: it does not."""
+    row = connection.execute(
+        "SELECT json_extract(metadata, ?) FROM snapshot WHERE tag = ? AND commit_id = ?",
+        (_TAG, made.tag, made.commit_id),
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def growth(connection: sqlite3.Connection) -> list[tuple[float, int, int]]:

@@ -14,10 +14,11 @@ from syncd.commit_text import metadata_of
 from syncd.journal import recovered, snapshots
 from syncd.journal.recovered import Recovered
 from syncd.model import Trigger
+from syncd.planner.tag_name import is_tag_for
 from syncd.store.base import INTENT_METADATA, STAGING_METADATA, TAG_METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from syncd.journal import Journal
@@ -57,7 +58,9 @@ class Recovery:
         Args:
             head: The newest commit of the staging branch. If it is not published, it is about to be.
         """
-        tags = {commit_id: tag async for tag, commit_id in self._versions.tags()}
+        tags: dict[str, list[str]] = {}  # by commit
+        async for name, commit_id in self._versions.tags():
+            tags.setdefault(commit_id, []).append(name)
         found: list[Recovered] = []  # newest first
         unfinished: Recovered | None = None
         published = False
@@ -66,15 +69,15 @@ class Recovery:
             if not commit.is_snapshot or commit.metadata.get(STAGING_METADATA, self._staging) != self._staging:
                 continue  # one that another syncd made; what does not say so is older
             intent = commit.metadata[INTENT_METADATA]
-            if commit.id in tags:
-                found.append(_of(commit, intent, step="tagged", tag=tags[commit.id]))
+            if (tag := _own(tags.get(commit.id, ()), commit)) is not None:
+                found.append(_of(commit, intent, step="tagged", tag=tag))
             elif not found and unfinished is None:
                 unfinished = _of(commit, intent, step="merged")
         if not published:
             unfinished = await self._unpublished(head)
         if unfinished is not None:
             tag = unfinished.metadata.get(TAG_METADATA) or self._name_tag(unfinished.created_at, len(found) + 1)
-            found.insert(0, replace(unfinished, tag=tag))
+            found.insert(0, replace(unfinished, tag=tag, metadata={**unfinished.metadata, TAG_METADATA: tag}))
         return await self._journal.write(recovered.recover, found[::-1])
 
     async def _unpublished(self, head: Commit) -> Recovered:
@@ -94,6 +97,18 @@ class Recovery:
             )
             head = replace(head, metadata=metadata)
         return replace(_of(head, intent, step="committed"), commit_id=None, staging_commit=head.id)
+
+
+def _own(tags: Sequence[str], commit: Commit) -> str | None:
+    """Return which of a commit's tags is the snapshot's: never another, which people put there for themselves.
+
+    A commit that has only theirs is as one that has none: the newest still gets its own, an older one has lost it.
+    Where it does not say what it was to get, the first one will do as a name; retention removes none of those.
+    """
+    meant = commit.metadata.get(TAG_METADATA)
+    if not meant:
+        return min(tags, default=None)
+    return min((tag for tag in tags if is_tag_for(tag, meant)), key=len, default=None)
 
 
 def _of(commit: Commit, intent: str, *, step: str, tag: str = "") -> Recovered:

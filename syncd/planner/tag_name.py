@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from string import Formatter
 
@@ -9,6 +10,7 @@ from syncd.names import tag_faults
 
 DEFAULT_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 
+_NUMBERS = re.compile("(-([2-9]|[1-9][0-9]))*")  # 2 to 99: the committer tries no others; again, if it was cut off
 _SAMPLE_TIME = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 60, 3600, 86_400, 31 * 86_400, 365 * 86_400))
 _SAMPLE_SEQUENCES = (1, 2, 10, 10**9, 10**9 + 1)
@@ -38,6 +40,18 @@ def render_tag(template: str, *, time: datetime, seq: int) -> str:
         default = DEFAULT_TIME_FORMAT if field == "time" else ""
         rendered.append(format(values[field], form or default))
     return "".join(rendered)
+
+
+def is_tag_for(tag: str, meant: str | None) -> bool:
+    """Return whether a tag is a snapshot's own: the one it was to get, or with a number, as where the name was taken.
+
+    Args:
+        tag: Of the snapshot's commit; it may be a person's.
+        meant: What the commit says it was to get; None: it says nothing, and whose the tag is cannot be told.
+    """
+    if not meant or not tag.startswith(meant):
+        return False
+    return _NUMBERS.fullmatch(tag, len(meant)) is not None
 
 
 def template_faults(template: str) -> list[str]:

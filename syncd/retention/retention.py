@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.errors import JournalError, StoreError
-from syncd.journal.history import finished, remove
+from syncd.journal.history import finished, meant_tag, remove
 from syncd.planner.retention import judge
+from syncd.planner.tag_name import is_tag_for
 from syncd.retention.checking import check, history, repair
 from syncd.retention.claims import claims
 from syncd.store.pins import Keeper
@@ -162,6 +163,10 @@ class Retention:
         return found
 
     async def _remove_tag(self, one: Snapshot) -> None:
+        """Remove a snapshot's tag, and never one that may be a person's: as read back from lakeFS, it may be."""
+        if not is_tag_for(one.tag, await self._journal.read(meant_tag, one)):
+            log.info("tag_left", tag=one.tag, commit_id=one.commit_id, why="its commit does not name it")
+            return
         target = await self._versions.tag_target(one.tag)
         if target == one.commit_id:
             await self._pins.delete_tag(one.tag)

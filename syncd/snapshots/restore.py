@@ -132,7 +132,7 @@ class Restorer:
 
     async def _put(self, step: Put, fetcher: Fetcher) -> None:
         entry, sha256 = step.entry, step.entry.sha256
-        if sha256 is None or not await asyncio.to_thread(self._cached, sha256, entry.size_bytes):
+        if sha256 is None or not await in_thread_to_its_end(partial(self._cached, sha256, entry.size_bytes)):
             sha256 = await fetcher.fetch(entry)
         cached = self.cache.path(sha256)
         await in_thread_to_its_end(partial(putting.put, cached, step.folder, step.path, expected=step.expected))

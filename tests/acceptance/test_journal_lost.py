@@ -94,3 +94,17 @@ def test_what_went_while_there_was_no_journal_is_judged_as_ever(published: Datas
     published.start()
     published.status_until(lambda seen: "100 of 200 images are gone" in seen["hold"], "it asks")
     assert len(reader.objects("syncd-staging")) == 200
+
+
+def test_a_persons_own_tag_is_not_taken_for_a_snapshots(published: Dataset, versions: lakefs.Repository) -> None:
+    """P6: retention removes tags of syncd's, and the journal is to know them from others again."""
+    (first,) = tags_of(versions)
+    versions.tag("v1.0").create(versions.tag(first).get_commit().id)
+    (published.state_dir / "journal.db").unlink()
+    published.configure(snapshot={"keep_last": 1, "remove_tags": True})
+    published.start()
+    assert published.snapshot()["tag"] == first
+    (published.root / "new.png").write_bytes(b"new")
+    newest = published.snapshot()["tag"]
+    until(lambda: first not in tags_of(versions), "the keep rules were applied")
+    assert tags_of(versions).keys() == {"v1.0", newest}

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from syncd.client.facts import SnapshotFacts
+from syncd.client.keeping import keep, let_go
 from syncd.errors import NeedsPersonStoreError, NotFoundStoreError
+from syncd.snapshots.reference import Pinned
 from syncd.store.lakefs_api import LakeFSAPI
 from syncd.store.lakefs_pins import LakeFSPins
 from syncd.store.lakefs_rows import to_reference
@@ -142,6 +145,22 @@ async def test_a_tag_is_deleted_and_can_be_deleted_again(place: Place) -> None:
     await pins.delete_tag("v1")
     await pins.delete_tag("v1")
     assert [tag async for tag, _ in stores.versions.tags()] == ["v2"]
+
+
+async def test_what_a_restore_keeps_is_let_go_of_unless_somebody_has_made_it_theirs(place: Place) -> None:
+    pins, stores, (commit, _) = place
+    snapshot = SnapshotFacts(None, Pinned(await stores.versions.find_commit(commit), "snap-2"))
+    assert [await keep(pins, snapshot, why) for why in ("before snap-1 was restored", "again")] == [True, False]
+    note = await pins.note(commit)
+    assert (note.reason, note.who, note.tag) == ("before snap-1 was restored", "syncd restore", "snap-2")
+    await let_go(pins, snapshot)
+    assert await listed(pins, Keeper.PERSON) == []
+
+    await keep(pins, snapshot, "before snap-1 was restored")
+    await pins.write_note(commit, NOTE)
+    await let_go(pins, snapshot)
+    assert not await keep(pins, snapshot, "again")
+    assert await pins.note(commit) == NOTE
 
 
 @pytest.mark.lakefs

@@ -17,7 +17,7 @@ from syncd.model import Trigger
 from syncd.ownership.preparation import Preparation
 from syncd.ownership.staging_branch import BranchChangedError
 from syncd.planner.facts import Stage
-from syncd.store.base import INTENT_METADATA
+from syncd.store.base import INTENT_METADATA, TAG_METADATA
 from syncd.store.memory import MemoryObjectStore, MemoryRepository, MemoryVersionStore
 from syncd.store.memory_pins import MemoryPins
 from syncd.store.pins import Keeper
@@ -282,6 +282,7 @@ async def test_what_someone_else_committed_is_published_once_a_person_has_agreed
     snapshot = await desk.committer.resume()
     assert (snapshot.tag, snapshot.images) == ("found-1", 1)
     assert {"images/a.png"} == desk.repository.tree("found-1").keys()
+    assert desk.repository.head("main").metadata[TAG_METADATA] == "found-1", "known for syncd's own from now on"
     assert (await desk.journal.standing(count_up_to=9)).uncommitted == 0
 
 

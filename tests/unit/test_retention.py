@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from syncd.errors import TransientStoreError
 from syncd.journal.history import by_tag, finished
 from syncd.ownership.lease import LeaseError
 from syncd.planner.retention import KeepRules
 from syncd.retention.checking import PinFault, check, history, repair
+from syncd.store.base import TAG_METADATA
 from syncd.store.pins import Keeper, Note
 from tests.support.world import World
 
@@ -53,6 +56,22 @@ async def commit_of(world: World, tag: str) -> str:
 
 async def removed(world: World) -> set[str]:
     return {one.tag for one in await world.history() if one.removed_at is not None}
+
+
+async def lose_journal(world: World) -> None:
+    """Start another process without the journal, as after a failover to another host."""
+    await world.journal.__aexit__(None, None, None)
+    (world.directory / "journal.db").unlink()
+    await world._start()
+    await world.settle(turns=6)
+
+
+def say_nothing_of_its_tag(world: World, tag: str) -> None:
+    """As commits of a syncd that did not write it into them."""
+    commit_id = world.repository.tags[tag]
+    commit = world.repository._commits[commit_id]
+    metadata = {name: value for name, value in commit.metadata.items() if name != TAG_METADATA}
+    world.repository._commits[commit_id] = replace(commit, metadata=metadata)
 
 
 async def faults(world: World):
@@ -251,14 +270,83 @@ async def test_a_lost_journal_costs_no_pin(world):
     tags = await publish(world, 4)
     await keeping(world, last=3)
     await world.engine.retention.apply()
-    await world.journal.__aexit__(None, None, None)
-    (world.directory / "journal.db").unlink()
-    await world._start()
-    await world.settle(turns=6)
+    await lose_journal(world)
     await world.engine.retention.apply()
     assert await pinned(world) == set(tags[1:])
     assert await removed(world) == {tags[0]}
     assert await faults(world) == []
+
+
+async def test_a_persons_own_tag_is_never_taken_for_one_to_remove(world):
+    """P6: whatever it is called, and though the journal that knew which tag was syncd's is lost."""
+    tags = await publish(world, 3)
+    theirs = {"a-paper": await commit_of(world, tags[0]), "v1.0": await commit_of(world, tags[1])}
+    world.repository.tags.update(theirs)
+    world.keep_rules, world.remove_tags = KeepRules(last=1), True
+    await lose_journal(world)
+    assert [one.tag for one in await world.history()][::-1] == tags
+    assert await world.engine.retention.apply() == 2
+    assert world.repository.tags.keys() == {*theirs, tags[2]}
+
+    await lose_journal(world)  # now those that were removed have only tags of other people
+    assert [one.tag for one in await world.history()] == [tags[2]]
+    assert await world.engine.retention.apply() == 0
+    assert world.repository.tags.keys() == {*theirs, tags[2]}
+
+
+async def test_where_the_name_was_taken_the_one_with_a_number_is_its_own(world):
+    (first,) = await publish(world, 1)
+    elsewhere = await commit_of(world, first)
+    world.repository.tags["snap-2"] = elsewhere
+    tags = await publish(world, 2)
+    assert tags == [first, "snap-2-2", "snap-3"]
+    world.repository.tags["snap-2-draft"] = await commit_of(world, "snap-2-2")
+    world.keep_rules, world.remove_tags = KeepRules(last=1), True
+    await lose_journal(world)
+    assert [one.tag for one in await world.history()][::-1] == tags
+    await world.engine.retention.apply()
+    assert world.repository.tags.keys() == {"snap-2", "snap-2-draft", "snap-3"}
+
+
+async def test_a_tag_stays_where_the_commit_does_not_say_whether_it_is_its_own(world):
+    tags = await publish(world, 3)
+    world.repository.tags["v1.0"] = await commit_of(world, tags[0])
+    for tag in tags[:2]:
+        say_nothing_of_its_tag(world, tag)
+    world.keep_rules, world.remove_tags = KeepRules(last=1), True
+    await lose_journal(world)
+    assert [one.tag for one in await world.history()][::-1] == tags
+    with capture_logs() as logged:
+        assert await world.engine.retention.apply() == 2
+    assert world.repository.tags.keys() == {*tags, "v1.0"}
+    assert await pinned(world) == {tags[2]}
+    assert [line["tag"] for line in logged if line["event"] == "tag_left"] == tags[:2]
+
+
+async def test_a_persons_tag_that_a_journal_has_for_a_snapshots_stays(world):
+    """As written there by a syncd that took any tag of the commit for its own."""
+    tags = await publish(world, 2)
+    world.repository.tags["v1.0"] = await commit_of(world, tags[0])
+    await world.journal.write(
+        lambda connection: connection.execute("UPDATE snapshot SET tag = 'v1.0' WHERE tag = ?", (tags[0],)).rowcount
+    )
+    await keeping(world, last=1, remove_tags=True)
+    assert await world.engine.retention.apply() == 1
+    assert world.repository.tags.keys() == {*tags, "v1.0"}
+
+
+async def test_a_snapshot_cut_off_before_its_tag_gets_it_though_a_person_has_put_theirs_there(world):
+    """P4: the journal is lost as well."""
+    await publish(world, 1)
+    world.files["images/new.png"] = b"new"
+    world.versions.fail_next("create_tag", TransientStoreError("killed"), times=100)
+    await world.settle(turns=6)
+    world.versions._faults.clear()
+    merged = world.repository.head("main").id
+    world.repository.tags["v1.0"] = merged
+    await lose_journal(world)
+    assert [one.tag for one in await world.history()] == ["snap-2", "snap-1"]
+    assert world.repository.tags["snap-2"] == world.repository.tags["v1.0"] == merged
 
 
 async def test_a_tag_that_was_moved_is_named_and_neither_moved_back_nor_deleted(world):

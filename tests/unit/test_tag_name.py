@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.names import tag_faults
-from syncd.planner.tag_name import render_tag, template_faults
+from syncd.planner.tag_name import is_tag_for, render_tag, template_faults
 
 MOMENT = datetime(2026, 11, 22, 23, 57, 44, tzinfo=UTC)
 
@@ -105,6 +105,20 @@ def test_the_tag_a_template_would_give_is_held_against_the_rules() -> None:
     assert template_faults("a b-{seq}") == [
         "must not contain spaces, line breaks or control characters (it gives 'a b-1')"
     ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "own"),
+    [
+        *[("snap-7", True), ("snap-7-2", True), ("snap-7-99", True), ("snap-7-2-3", True)],
+        *[("snap-70", False), ("snap", False), ("v1.0", False), ("snap-7-", False), ("snap-7-draft", False)],
+        *[("snap-7-1", False), ("snap-7-02", False), ("snap-7-2026", False), ("xsnap-7", False), ("", False)],
+    ],
+)
+def test_a_snapshots_own_tag_is_the_one_meant_perhaps_with_a_number(tag: str, own: bool) -> None:
+    assert is_tag_for(tag, "snap-7") is own
+    assert not is_tag_for(tag, None)
+    assert not is_tag_for(tag, "")
 
 
 @given(st.text(max_size=12))
