@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from syncd.errors import SyncdError
+from syncd.errors import LostBodyError, SyncdError
 from syncd.store.content_type import content_type
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Contents(Protocol):
         Raises:
             OSError: It is gone or cannot be read.
             SourceUnavailableError: Its source is gone.
+            LostBodyError: Its source is not there any more for good, nor is its body.
         """
 
     def recheck(self, key: str) -> None:
@@ -43,6 +44,7 @@ class Loaded:
     change: PendingChange
     fingerprint: Fingerprint
     body: bytes | BinaryIO | None  # None: the file cannot be read, or is not what was observed any more
+    lost: LostBodyError | None = None  # there is nobody to observe it again
 
     def close(self) -> None:
         """Give back what is open."""
@@ -89,6 +91,8 @@ def _load_one(contents: Contents, change: PendingChange) -> Loaded:
         raise AssertionError("a put has a content")
     try:
         body = contents.open(change.key)
+    except LostBodyError as error:
+        return Loaded(change, fingerprint, None, error)
     except (OSError, SyncdError):
         return Loaded(change, fingerprint, None)
     if fingerprint.size_bytes > SMALL_BYTES:

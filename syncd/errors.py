@@ -130,6 +130,12 @@ class ContentChangedStoreError(PermanentStoreError):
     kind = "changed_under_way"
 
 
+class LostBodyError(PermanentStoreError):
+    """The bytes to send are not here any more, and nobody is left to observe them again."""
+
+    kind = "lost"
+
+
 class NothingToCommitError(StoreError):
     """The branch holds no uncommitted change, or the merge would change nothing."""
 

@@ -7,6 +7,7 @@ It is "/"-separated, has no leading "/", and is valid UTF-8. The store puts the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,18 @@ class TableObject:
     rows: int = 0  # of the source that it stands for
     hidden: int = 0  # of these that it leaves out, since their images are not there
     rows_digest: bytes = b""  # of these rows, whatever their encoding; b"" where it holds none
+
+
+@dataclass(frozen=True, slots=True)
+class PairedLoss:
+    """How much less of a table fits together with the images of the source, by what its rows say alone.
+
+    Images that came or went meanwhile are the same to both versions. Negative: it is more.
+    """
+
+    rows: int  # that name an image of the source
+    images: int  # of the source that some row names, those aside that are withheld anyway
+    of_images: int  # that are not withheld now
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,9 @@ class PendingChange:
     waiting_since: datetime  # when the source first differed from the newest snapshot
     withheld: bool = False  # the source holds it, and no row names it: it is to leave the branch
     agreed: bool = False  # a person agreed to its deletion, or it was moved
+
+
+DELETIONS_COUNT_FOR = timedelta(hours=1)  # what went within it counts as well: a large loss may come in small pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,10 +150,13 @@ class Uploader:
         return True
 
     async def _send_one(self, loaded: Loaded, run: BatchRun) -> None:
+        key, fingerprint = loaded.change.key, loaded.fingerprint
+        if loaded.lost is not None:
+            run.failed(key, loaded.lost)  # what the branch holds is found out
+            return
         if loaded.body is None:
             self._discard(loaded.change, run)
             return
-        key, fingerprint = loaded.change.key, loaded.fingerprint
         try:
             await self._objects.put(self._prefix + key, loaded.body, fingerprint, content_type(key))
         except StoreError as error:

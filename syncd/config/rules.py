@@ -26,6 +26,7 @@ _UNITS = {"": 1} | {
     for suffix, base in (("i", 1024), ("", 1000))
     for power, letter in enumerate("kmgt", start=1)
 }
+OWN_NAMES = ("images", "_closure")  # of the folder as a source, and of what the gate keeps until it is sent
 _RESERVED_FOLDERS = ("_lakefs_actions", "_lakefs")  # lakeFS reads policy and state there
 
 
@@ -71,9 +72,11 @@ def _named(value: str, fault: str | None) -> str:
 
 
 def table_name(value: str) -> str:
-    """Hold a table's name against what fits a path: it becomes tables/NAME.csv, or tables/NAME/."""
+    """Hold a table's name against what fits a path, tables/NAME.csv or tables/NAME/, and against syncd's own names."""
     if not re.fullmatch("[A-Za-z0-9_-]+", value):
         raise ValueError("must be of letters, digits, _ and - only: it becomes a file's name")
+    if value.lower() in OWN_NAMES:
+        raise ValueError("is a name syncd uses itself; choose another")
     return value
 
 

@@ -8,12 +8,11 @@ images are back that nobody would have been asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.journal.rows import to_seconds, to_time
 from syncd.journal.sql_terms import is_image
-from syncd.model import IMAGES, Absences, split_key
+from syncd.model import DELETIONS_COUNT_FOR, IMAGES, Absences, split_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.model import DeletionLimits
-
-WINDOW = timedelta(hours=1)  # deletions committed within it count as well: a large one may take several commits
 
 _IS_GONE = f"seen_sha256 IS NULL AND committed_sha256 IS NOT NULL AND agreed = 0 AND kept = 0 AND {is_image()}"
 _GONE = f"FROM entry INDEXED BY entry_gone WHERE {_IS_GONE}"
@@ -53,7 +50,7 @@ def absences(connection: sqlite3.Connection, now: datetime) -> Absences:
     gone, waiting = connection.execute(f"SELECT count(*), count(staged_sha256) {_GONE}").fetchone()
     (images,) = connection.execute("SELECT committed_images FROM state").fetchone()
     (recent,) = connection.execute(
-        "SELECT coalesce(sum(images), 0) FROM deletion WHERE at > ?", (to_seconds(now - WINDOW),)
+        "SELECT coalesce(sum(images), 0) FROM deletion WHERE at > ?", (to_seconds(now - DELETIONS_COUNT_FOR),)
     ).fetchone()
     trip = connection.execute("SELECT recent, revision, judged_at FROM guard_trip").fetchone()
     if trip is None:
@@ -97,7 +94,7 @@ def left(connection: sqlite3.Connection, sha256: bytes) -> None:
 def count_commit(connection: sqlite3.Connection, at: datetime) -> None:
     """What is staged is being committed: remember how many images nobody agreed on go with it."""
     (images,) = connection.execute(f"SELECT count(*) {_GONE} AND staged_sha256 IS NULL").fetchone()
-    connection.execute("DELETE FROM deletion WHERE at <= ?", (to_seconds(at - WINDOW),))
+    connection.execute("DELETE FROM deletion WHERE at <= ?", (to_seconds(at - DELETIONS_COUNT_FOR),))
     if images:
         connection.execute("INSERT INTO deletion VALUES (?, ?)", (to_seconds(at), images))
 

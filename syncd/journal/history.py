@@ -80,6 +80,21 @@ def meant_tag(connection: sqlite3.Connection, made: Snapshot) -> str | None:
     return None if row is None else row[0]
 
 
+def rows_since(connection: sqlite3.Connection, table: str, since: datetime) -> list[tuple[datetime, int]]:
+    """Return when snapshots were begun and how many rows of a table they hold; the oldest first.
+
+    Those begun after ``since``, and the newest one before.
+    """
+    found = []
+    for begun_at, metadata in connection.execute("SELECT begun_at, metadata FROM snapshot ORDER BY sequence DESC"):
+        rows = json.loads(metadata).get(f"{_ROWS}{table}")
+        if rows is not None:
+            found.append((to_time(begun_at), int(rows)))
+        if begun_at <= to_seconds(since):
+            break
+    return found[::-1]
+
+
 def growth(connection: sqlite3.Connection) -> list[tuple[float, int, int]]:
     """Return of each finished snapshot when it was made (Unix seconds), its images and its bytes; the oldest first."""
     return connection.execute(

@@ -13,6 +13,7 @@ from syncd.journal import (
     history,
     listings,
     observations,
+    paired_loss,
     pictures,
     problems,
     snapshots,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         Agreed,
         KnownTable,
         Observation,
+        PairedLoss,
         PendingChange,
         Problem,
         RowImage,
@@ -170,6 +172,21 @@ class Journal:
         """See ``Inventory.misshown_parts``."""
         with self._one_read() as connection:
             return closure.misshown(connection, name)
+
+    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+        """See ``Inventory.paired_loss``."""
+        with self._one_read() as connection:
+            return paired_loss.paired_loss(connection, name, changed_parts)
+
+    def paired_rows(self, name: str) -> int:
+        """See ``Inventory.paired_rows``."""
+        with self._one_read() as connection:
+            return paired_loss.paired_rows(connection, name)
+
+    def published_rows(self, name: str, since: datetime) -> Sequence[tuple[datetime, int]]:
+        """See ``Inventory.published_rows``."""
+        with self._one_read() as connection:
+            return history.rows_since(connection, name, since)
 
     async def begin_rows(self, name: str) -> None:
         """See ``Inventory.begin_rows``."""

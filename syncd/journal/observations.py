@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from syncd.model import Observation
 
-_SEEN = "SELECT seen_sha256, attempts FROM entry WHERE directory = ? AND name = ?"
+_SEEN = "SELECT seen_sha256, attempts, kept FROM entry WHERE directory = ? AND name = ?"
 
 _PRESENT = """
 INSERT INTO entry (directory, name, seen_sha256, seen_md5, size_bytes, mtime_ns, ctime_ns, inode,
@@ -46,23 +46,27 @@ UPDATE entry SET
     seen_at = :at, seen_how = :how, revision = :revision,
     unstaged_since = CASE WHEN staged_sha256 IS NULL THEN NULL ELSE coalesce(unstaged_since, :revision) END,
     waiting_since = coalesce(waiting_since, :at),
-    attempts = 0, not_before = 0, changing = 0, withheld = 0
+    attempts = 0, not_before = 0, changing = 0, withheld = 0, kept = 0
 WHERE directory = :directory AND name = :name
 """
 
 
 def record(connection: sqlite3.Connection, observations: Sequence[Observation]) -> None:
-    """Write observations in order; only a change of content takes a new revision."""
+    """Write observations in order; only a change of content takes a new revision.
+
+    What is kept of a table, since it was not configured any more, goes with the word that it is absent: it is back.
+    """
     (revision,) = connection.execute("SELECT revision FROM state").fetchone()
     newest, live, excluding = None, 0, exclusion.effective(connection)
     for observation in observations:
         directory, name = split_key(observation.key)
         row = connection.execute(_SEEN, (directory, name)).fetchone()
-        before, attempts = row or (None, 0)
+        before, attempts, kept = row or (None, 0, 0)
         after = observation.fingerprint.sha256 if observation.fingerprint else None
-        if before is None and after is None:
+        is_back = bool(kept) and after is None and not observation.key.startswith(IMAGES)
+        if before is None and after is None and not is_back:
             continue
-        if before != after:
+        if before != after or is_back:
             revision += 1
             if attempts:  # lakeFS refused what was there before, which is no word on what is there now
                 problems.clear(connection, source_of(observation.key), [observation.key.removeprefix(IMAGES)])

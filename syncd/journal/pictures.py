@@ -58,7 +58,7 @@ class EntryPicture:
     attempts: int
     not_before: datetime | None
     withheld: bool  # no row names it, and only what fits together is published
-    kept: bool  # it is gone from the source, and stays published by a person's word
+    kept: bool  # it stays published: an image that is gone, by a person's word; of a table, while not configured
 
 
 _WAITING = "SELECT min(waiting_since) FROM entry WHERE waiting_since IS NOT NULL"

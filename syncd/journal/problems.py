@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from syncd.journal.rows import to_seconds, to_time
@@ -25,6 +26,13 @@ def put(connection: sqlite3.Connection, problems: Sequence[Problem]) -> None:
 def clear(connection: sqlite3.Connection, source: str, paths: Sequence[str]) -> None:
     """Remove the problems of these paths, where there are any."""
     connection.executemany("DELETE FROM problem WHERE source = ? AND path = ?", [(source, path) for path in paths])
+
+
+def keep_only(connection: sqlite3.Connection, sources: Iterable[str]) -> None:
+    """Forget the problems of all sources but these: nobody would take them back."""
+    connection.execute(
+        "DELETE FROM problem WHERE source NOT IN (SELECT value FROM json_each(?))", (json.dumps(list(sources)),)
+    )
 
 
 def taken(connection: sqlite3.Connection, keys: Iterable[str]) -> None:

@@ -19,15 +19,15 @@ SELECT part FROM incoming_row WHERE table_name = :name AND part NOT IN (SELECT v
 """
 
 # A row of these pieces that did not come again is gone; one that came in another piece has moved.
-_GONE = """
+GONE = """
 row_key IN (
     SELECT r.row_key FROM table_row r INDEXED BY table_row_part
     WHERE r.table_name = :name AND r.seen = 1 AND r.part IN (SELECT value FROM json_each(:parts))
     AND NOT EXISTS (SELECT 1 FROM incoming_row i WHERE i.table_name = :name AND i.row_key = r.row_key)
 )
 """
-_FORGET_GONE = f"DELETE FROM table_row WHERE table_name = :name AND kept = 0 AND {_GONE}"  # noqa: S608 - a constant
-_MARK_GONE = f"UPDATE table_row SET seen = 0, seen_image = NULL WHERE table_name = :name AND {_GONE}"  # noqa: S608
+_FORGET_GONE = f"DELETE FROM table_row WHERE table_name = :name AND kept = 0 AND {GONE}"  # noqa: S608 - a constant
+_MARK_GONE = f"UPDATE table_row SET seen = 0, seen_image = NULL WHERE table_name = :name AND {GONE}"  # noqa: S608
 
 # Before rows and images were first compared there is nothing to tell changes from: rows come in as they will be kept.
 _TAKE_IN = """
@@ -85,7 +85,7 @@ def take_in(connection: sqlite3.Connection, name: str, parts: Sequence[str], *, 
     stray = connection.execute(_UNNAMED, values).fetchone()
     if stray is not None:
         raise ValueError(f"table {name}: rows of {stray[0]} came, which is not among the pieces that changed")
-    judging = exclusion.judging(connection, name, values, gone=_GONE)
+    judging = exclusion.judging(connection, name, values, gone=GONE)
     changed = sum(connection.execute(statement, values).rowcount for statement in (_FORGET_GONE, _MARK_GONE, _TAKE_IN))
     if changed:
         outdate(connection, name)

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncd.journal import closure, exclusion, observations, table_rows
+from syncd.journal import closure, exclusion, observations, problems, table_rows
 from syncd.journal.rows import to_seconds, to_time
-from syncd.model import TABLES, Fingerprint, KnownObject, KnownTable, Observation, Signature, TableObject, split_key
+from syncd.model import (
+    IMAGES,
+    TABLES,
+    Fingerprint,
+    KnownObject,
+    KnownTable,
+    Observation,
+    Signature,
+    TableObject,
+    source_of,
+    split_key,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,6 +60,25 @@ DELETE FROM table_object WHERE NOT EXISTS (
 )
 """
 
+_TABLES = "SELECT name FROM table_state UNION SELECT table_name FROM table_object ORDER BY 1"
+# Of the primary key alone, so that a million images are passed over.
+_OF_TABLE = "((directory = 'tables/' AND name = :file) OR (directory >= :below AND directory < :behind))"
+_UNSTAGED = f"unstaged_since IS NOT NULL AND {_OF_TABLE}"
+_ANY_UNSTAGED = f"SELECT 1 FROM entry WHERE {_UNSTAGED} LIMIT 1"  # noqa: S608 - a constant
+_ANY_SENT = f"""
+SELECT 1 FROM entry WHERE {_OF_TABLE} AND (staged_sha256 IS NOT committed_sha256 OR staged_sha256 IS x'') LIMIT 1
+"""  # noqa: S608
+_FORGET_UNSENT = f"""
+DELETE FROM entry WHERE {_UNSTAGED} AND staged_sha256 IS NULL AND committed_sha256 IS NULL
+"""  # noqa: S608
+_KEEP_STAGED = f"""
+UPDATE entry SET
+    seen_sha256 = NULL, seen_md5 = NULL, size_bytes = NULL, mtime_ns = NULL, ctime_ns = NULL, inode = NULL,
+    kept = 1, unstaged_since = NULL, waiting_since = NULL, attempts = 0, not_before = 0, changing = 0
+WHERE {_UNSTAGED}
+"""  # noqa: S608
+_KEPT = f"SELECT directory || name FROM entry WHERE kept = 1 AND {_OF_TABLE}"  # noqa: S608
+
 
 def record(connection: sqlite3.Connection, version: TableVersion, *, changed_parts: Sequence[str] | None) -> None:
     """Write one accepted version of a table: its objects, the absence of all others, and its rows' images.
@@ -62,7 +92,7 @@ def record(connection: sqlite3.Connection, version: TableVersion, *, changed_par
     Raises:
         ValueError: An object is not one of this table's, or rows came for another piece.
     """
-    before = set(_live_keys(connection, version.name))
+    before = {*_live_keys(connection, version.name), *_kept_keys(connection, version.name)}
     now = {found.key for found in version.objects}
     for key in now:
         if not _belongs(version.name, key) or key == closure.key_of(version.name):
@@ -122,6 +152,17 @@ def _live_keys(connection: sqlite3.Connection, name: str) -> Iterator[str]:
     """Yield what the source last showed of a table, without what syncd says of it."""
     yield from observations.known(connection, [f"{TABLES}{name}.csv"])
     yield from (key for key in observations.known_below(connection, f"{TABLES}{name}/") if key != closure.key_of(name))
+
+
+def _kept_keys(connection: sqlite3.Connection, name: str) -> Iterator[str]:
+    """Yield what stayed published of a table while it was not configured."""
+    for (key,) in connection.execute(_KEPT, _of(name)):
+        if key != closure.key_of(name):
+            yield key
+
+
+def _of(name: str) -> dict[str, str]:
+    return {"file": f"{name}.csv", "below": f"{TABLES}{name}/", "behind": f"{TABLES}{name}0"}
 
 
 def known(connection: sqlite3.Connection, name: str) -> KnownTable | None:
@@ -202,9 +243,26 @@ def pictures(connection: sqlite3.Connection) -> list[TablePicture]:
     ]
 
 
-def forget(connection: sqlite3.Connection, keep: Collection[str]) -> None:
-    """Forget the tables that are not configured any more; what is published of them stays on the branch."""
-    for (name,) in connection.execute("SELECT name FROM table_state").fetchall():
-        if name not in keep:
-            closure.drop(connection, name)
+def forget(connection: sqlite3.Connection, keep: Collection[str]) -> list[str]:
+    """Forget the tables that are not configured any more; what is published of them stays on the branch.
+
+    A version of which something was sent gets there first, or a snapshot might hold half of it: a later start forgets
+    the table. One of which nothing was sent, for certain, comes to nothing.
+
+    Returns:
+        Those tables of which something is still to be sent, sorted.
+    """
+    unfinished = []
+    for (name,) in connection.execute(_TABLES).fetchall():
+        if name in keep:
+            continue
+        closure.drop(connection, name)
+        if connection.execute(_ANY_SENT, _of(name)).fetchone() is None:
+            connection.execute(_FORGET_UNSENT, _of(name))
+            connection.execute(_KEEP_STAGED, _of(name))
+        if connection.execute(_ANY_UNSTAGED, _of(name)).fetchone() is None:
             connection.execute("DELETE FROM table_state WHERE name = ?", (name,))
+        else:
+            unfinished.append(name)
+    problems.keep_only(connection, [source_of(IMAGES), *keep])
+    return unfinished

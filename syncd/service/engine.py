@@ -31,7 +31,7 @@ from syncd.service.rereads import Rereads
 from syncd.service.schedule import Schedule
 from syncd.service.sources import make_sources
 from syncd.service.state_dir import held
-from syncd.service.tables import compared_tables, excluding_tables, make_gate, table_roles
+from syncd.service.tables import SPOOL, compared_tables, excluding_tables, make_gate, sweep_spools, table_roles
 from syncd.sources.base import LeftOut
 from syncd.tallies import Tallies
 from syncd.uploader import Uploader
@@ -133,7 +133,9 @@ async def open_engine(
         )
         sources = make_sources(settings, journal, clock)
         await journal.write(moments.not_after, clock())
-        await journal.write(tables.forget, [table.name for table in settings.tables])
+        names = [table.name for table in settings.tables]
+        unfinished = await journal.write(tables.forget, names)
+        await asyncio.to_thread(sweep_spools, state_dir, {*names, *unfinished})
         await journal.write(closure.configure, excluding_tables(settings))
         engine = _assemble(settings, journal, lakefs, sources, clock, progress, tallies)
         stack.push_async_callback(engine.lease.release)
@@ -202,7 +204,7 @@ def _assemble(
         uploader=Uploader(
             journal=journal,
             objects=LeasedObjects(lakefs.objects, lease.check),
-            contents=SourceContents(sources, gate),
+            contents=SourceContents(sources, gate, journal, settings.service.state_dir / SPOOL),
             check_branch=branch.require_head,
             prefix=place.prefix,
             concurrency=descriptors.allowed(settings.upload.concurrency),

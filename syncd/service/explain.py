@@ -95,7 +95,8 @@ def _rule_line(told: dict[str, Any]) -> str:
 
 def _staged_line(entry: EntryPicture) -> str:
     if entry.kept:
-        return "it stays published, by syncd approve --discard"
+        why = "by syncd approve --discard" if entry.key.startswith(IMAGES) else "as while its table was not configured"
+        return f"it stays published, {why}"
     if entry.withheld:
         return "not on the staging branch" if entry.staged is None else "still on the staging branch"
     if entry.staged == entry.seen:

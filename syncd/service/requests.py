@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncd.planner.facts import RequestFacts
+from syncd.sources.base import Rereadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,6 +115,10 @@ class SnapshotRequests:
         ]
         try:
             answers = await asyncio.gather(*calls)
+            for number, source in enumerate(self._sources):
+                # a table that was read before the folder was listed may be held for images that are there
+                if isinstance(source, Rereadable) and await source.fits_otherwise():
+                    answers[number] = await (source.scan_once(deadline) if once else source.barrier(deadline))
         finally:
             for call in calls:
                 call.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from syncd.sources.tables.roles import Roles
 from syncd.sources.tables.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
     from pathlib import Path
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
     Listen = Callable[[Callable[[], None]], Callable[[], None]]  # calls back on each hint; returns what ends it
 
+_BEYOND_SECONDS = 60.0  # the limit on a statement: by then the database must have kept it
+
 SPOOL = "tables"  # in the state directory: what syncd writes itself, until lakeFS has it
+_OF_GATE, _SORTING = "_closure", ".sorting"  # beside the tables' own; no table's name has a full stop
 
 
 def make_table(
@@ -81,6 +85,7 @@ def _database_table(
         excludes=table.closure == "exclude",
         poll_seconds=table.poll_seconds,
         limits=deletion_limits(settings),
+        silence_seconds=None if table.csv is not None else table.statement_timeout_seconds + _BEYOND_SECONDS,
     )
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     database, listen = _csv_as_database(settings, table, told) if table.csv is not None else _database(table)
@@ -129,7 +134,8 @@ def _csv_as_database(
         key=table.key,
         image_column=table.image_column,
         settle_seconds=settings.source.settle_seconds,
-        scratch_dir=told.spool_dir.with_name(f"{table.name}-sorting"),
+        scratch_dir=told.spool_dir.with_name(f"{table.name}{_SORTING}"),
+        unique_columns=not told.as_csv,
     )
     return database, None if settings.source.watch == "polling" else lambda on_hint: watch_file(path, on_hint)
 
@@ -138,7 +144,7 @@ def make_gate(
     settings: Settings, journal: Journal, clock: Callable[[], datetime], *, read_again: Callable[[str], None]
 ) -> Gate:
     """Return what compares rows and images before each snapshot."""
-    spool = Spool(settings.service.state_dir / SPOOL / "_closure")
+    spool = Spool(settings.service.state_dir / SPOOL / _OF_GATE)
     others = [table.name for table in settings.tables if not _compares(table)]
     return Gate(
         journal=journal,
@@ -148,6 +154,16 @@ def make_gate(
         clock=clock,
         read_again=read_again,
     )
+
+
+def sweep_spools(state_dir: Path, keep: Collection[str]) -> None:
+    """Remove what other tables than these have left: rows of a database may be in it, and nobody will send it. Blocks.
+
+    Not while any table is being read.
+    """
+    for directory in (state_dir / SPOOL).glob("*"):
+        if directory.name != _OF_GATE and directory.name.removesuffix(_SORTING) not in keep:
+            shutil.rmtree(directory, ignore_errors=True)  # the next start tries again
 
 
 def excluding_tables(settings: Settings) -> list[str]:

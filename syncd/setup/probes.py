@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syncd.config import DEFAULT_INCLUDE, TableSettings
+from syncd.config import DEFAULT_INCLUDE, TableSettings, rules
 from syncd.config.credentials import UnfitSecretError, below_trusted_folder, read_secret
 from syncd.doctor import tables
 from syncd.setup.questions import SetupError
@@ -115,8 +115,9 @@ def database_table(
 
 
 def table_name(text: str) -> str:
-    """Return a name for the published table: letters, digits, _ and - of the text."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "table"
+    """Return a name for the published table: letters, digits, _ and - of the text; none that syncd uses itself."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "table"
+    return f"{name}-table" if name.lower() in rules.OWN_NAMES else name
 
 
 def _seen(keys: dict[str, Any], say: Callable[[str], None], **more: Any) -> dict[str, Any]:

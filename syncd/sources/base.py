@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from syncd.model import Agreed, DeletionLimits, KnownTable, Observation, Problem, RowImage, Signature, TableVersion
+    from syncd.model import (
+        Agreed,
+        DeletionLimits,
+        KnownTable,
+        Observation,
+        PairedLoss,
+        Problem,
+        RowImage,
+        Signature,
+        TableVersion,
+    )
 
 
 class Inventory(Protocol):
@@ -68,6 +78,25 @@ class Inventory(Protocol):
         """Return the parts of a table that leave out other rows than those whose images are not staged.
 
         Reads, as the ``known_*`` methods.
+        """
+
+    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+        """Return what the version whose rows were laid by would take out of what fits together, by its rows alone.
+
+        Reads, as the ``known_*`` methods. Of a table whose rows are kept; its cost follows the rows laid by.
+
+        Args:
+            name: The table's.
+            changed_parts: As for :meth:`record_table`.
+        """
+
+    def paired_rows(self, name: str) -> int:
+        """Return of how many rows of the last version the source holds the image; its cost follows the whole table."""
+
+    def published_rows(self, name: str, since: datetime) -> Sequence[tuple[datetime, int]]:
+        """Return when snapshots were begun and how many rows of a table they hold; the oldest first.
+
+        Those begun after ``since``, and the newest one before. Reads, as the ``known_*`` methods.
         """
 
     async def begin_rows(self, name: str) -> None:
@@ -212,6 +241,9 @@ class Relistable(Protocol):
 @runtime_checkable
 class Rereadable(Protocol):
     """A source that publishes only what fits what another one shows."""
+
+    async def fits_otherwise(self) -> bool:
+        """Return whether something is held that fits what the other one shows otherwise than when it was read."""
 
     def read_again(self) -> None:
         """Read all of it soon, although it may be as it was."""

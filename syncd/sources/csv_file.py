@@ -23,8 +23,8 @@ from syncd.sources.hints import Hints
 from syncd.sources.pending import NAMED_AFTER_SECONDS, NAMED_AFTER_SETTLES
 from syncd.sources.problem_book import ProblemBook
 from syncd.sources.settling import Settling
+from syncd.sources.tables.agreement import Agreement
 from syncd.sources.tables.base import WHOLE
-from syncd.sources.tables.guard import why_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,8 +59,7 @@ class CsvTable:
         self._judged: Signature | None = None  # of the version last accepted or refused
         self._fault = "it has not been read yet"  # why the version on disk is not the accepted one; "" if it is
         self._available = self._changing = False
-        self._hold, self._shown = "", 0  # what a person must agree to, and the rows they were told of
-        self._approved: int | None = None  # so many rows, or more, may be there now
+        self._hold, self._agreement = "", Agreement(settings.name, inventory)  # what a person must agree to, and did
         self._turn, self._wake, self._stopped = asyncio.Lock(), asyncio.Event(), threading.Event()
         self._idle = threading.Event()  # no thread is reading
         self._idle.set()
@@ -137,7 +136,8 @@ class CsvTable:
         """See ``Source.approve``."""
         held, self._hold = self._hold, ""
         if held:
-            self._approved, self._judged = self._shown, None
+            self._agreement.approve()
+            self._judged = None
             self._wake.set()
         return held
 
@@ -224,16 +224,15 @@ class CsvTable:
         finally:
             self._idle.set()
 
-    async def _why_held(self, reading: TableReading) -> str:
-        """Return why a person must agree to this version first, or ""; an approval covers what was shown of it."""
-        known = await asyncio.to_thread(self._inventory.known_table, self._name)
-        held = why_held(self._name, known.rows if known is not None else 0, reading.rows, self._settings.limits)
-        return "" if self._approved is not None and reading.rows >= self._approved else held
+    def _why_held(self, rows: int) -> str:
+        """Return why a person must agree to a version with so many rows first, or "". Blocks."""
+        known = self._inventory.known_table(self._name)
+        return self._agreement.why_held(known, rows, limits=self._settings.limits, now=self._clock())
 
     async def _accept(self, reading: TableReading, reason: str) -> None:
-        if held := await self._why_held(reading):
+        if held := await asyncio.to_thread(self._why_held, reading.rows):
             self._refuse(ProblemCode.HELD, held, reading.signature)
-            self._hold, self._shown = held, reading.rows
+            self._hold = held
             return
         found = TableObject(
             key=self._table_key, fingerprint=reading.fingerprint, signature=reading.signature, rows=reading.rows
@@ -256,7 +255,7 @@ class CsvTable:
             accepted_at=version.observed_at,
         )
         self._settle(reading.signature, "")
-        self._approved = None
+        self._agreement.accepted(version.observed_at)
         for path in self._inventory.problem_paths(self._name):
             self._problems.clear(path)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
+from syncd.errors import first_alone
 from syncd.model import ProblemCode
 from syncd.sources.base import LeftOut, SourceHealth
 from syncd.sources.problem_book import ProblemBook
@@ -21,6 +22,7 @@ from syncd.sources.tables.base import TableChangingError, TableFaultError, Table
 from syncd.sources.tables.pace import Pace
 from syncd.sources.tables.publish import PublishingStoppedError
 from syncd.sources.tables.reader import HeldVersionError, TableReader
+from syncd.sources.tables.second_look import wake_once_it_fits
 
 if TYPE_CHECKING:
     import random
@@ -36,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 _STAYS = "The last good version stays"
 _RETRY_SECONDS = 0.25  # between tries of a barrier while the database does not answer, or a file is being written
+_LATE = "it has not been read in time"
+_SILENCE_LOOK_SECONDS = 5.0
 _SENT_SECONDS = 0.05  # between looks whether the version before is on the staging branch
 
 
@@ -51,6 +55,7 @@ class DbTable:
         listen: Starts to listen for notifications and returns what stops it; None: there are none.
         sending_patience_s: How long a look waits for the version before to be sent, without seeing any of it go. A
             newer version takes the place of what is being sent, so that looks in close order would starve it.
+        grace_s: How long a call goes on after its deadline, to get what is at hand.
     """
 
     def __init__(
@@ -63,9 +68,11 @@ class DbTable:
         rng: random.Random,
         listen: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
         sending_patience_s: float = 10.0,
+        grace_s: float = 5.0,
     ) -> None:
         self._settings, self._database, self._inventory = settings, database, inventory
-        self._clock, self._listen, self._sending_patience_s = clock, listen, sending_patience_s
+        self._clock, self._listen = clock, listen
+        self._sending_patience_s, self._grace_s = sending_patience_s, grace_s
         self._problems = ProblemBook(settings.name, inventory, clock)
         self._stopped = threading.Event()
         self._reader = TableReader(settings, database, inventory, stopped=self._stopped.is_set)
@@ -94,12 +101,11 @@ class DbTable:
             await self._problems.load()
             if self._listen is not None:
                 stop_listening = self._listen(self._waker())
-            reason = "poll"
-            while True:
-                self._wake.clear()
-                await self._let_it_be_sent(None)
-                await self._look(reason)
-                reason = "event" if await self._woken(self._pace.pause_s()) else "poll"
+            with first_alone():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._name_silence())
+                    group.create_task(wake_once_it_fits(self.fits_otherwise, self._wake))
+                    await self._keep_looking()
         finally:
             self._stopped.set()
             if stop_listening is not None:
@@ -107,13 +113,48 @@ class DbTable:
             await self._reader.join()  # a read that was cancelled goes on in its thread until it notices
             await asyncio.to_thread(self._database.close)
 
+    async def _keep_looking(self) -> None:
+        reason = "poll"
+        while True:
+            self._wake.clear()
+            await self._let_it_be_sent(None)
+            await self._look(reason)
+            reason = "event" if await self._woken(self._pace.pause_s()) else "poll"
+
+    async def _name_silence(self) -> None:
+        """Name a read that neither goes on nor fails, for as long as it does; the look after it has the last word."""
+        limit_s, named = self._settings.silence_seconds, False
+        while limit_s is not None:
+            silent = self._reader.life.silent_s() > limit_s
+            if silent and not named:
+                error = TableUnavailableError(
+                    f"the database has not answered for more than {limit_s:g} s",
+                    cause="a lock, or a connection that was lost without a word",
+                    next_step="look what syncd's statement waits for there; syncd carries on once it has an answer",
+                )
+                self._refuse(ProblemCode.SOURCE_UNAVAILABLE, error.fact, str(error))
+                self._unavailable = True
+                await self._problems.flush()
+            elif named and not silent and self._unavailable:
+                self._wake.set()
+            named = silent
+            await asyncio.sleep(min(limit_s / 4, _SILENCE_LOOK_SECONDS))
+
     async def barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         """See ``Source.barrier``; a table that cannot be read or published is left out, it does not stop the others.
 
-        A database that does not answer is asked again until the deadline, as is one whose reading is paused.
+        A database that does not answer is asked again until the deadline, as is one whose reading is paused. One that
+        is slow is left out then; its read goes on, and a new version is recorded all the same.
         """
         await self._let_it_be_sent(deadline)
-        return await self._barrier(deadline)
+        left_s = max(0.0, (deadline - self._clock()).total_seconds())
+        try:
+            async with asyncio.timeout(left_s + self._grace_s) as limit:
+                return await self._barrier(deadline)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        return [LeftOut(path=self.name, reason=_LATE)]
 
     async def _barrier(self, deadline: datetime) -> Sequence[LeftOut]:
         while True:
@@ -146,6 +187,10 @@ class DbTable:
         """Read the table although it may be as it was: images that its rows name came to the branch, or left it."""
         self._reader.read_again()
         self._wake.set()
+
+    async def fits_otherwise(self) -> bool:
+        """See ``Rereadable``."""
+        return bool(self._hold) and not self._reading and await asyncio.to_thread(self._reader.fits_otherwise)
 
     def approve(self) -> str:
         """Take the version that is held as it was when it was looked at; return what was held, "" if nothing was."""

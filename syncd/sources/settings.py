@@ -60,5 +60,6 @@ class DatabaseTableSettings:
     keeps_rows: bool = False  # which image each row names is recorded, to compare rows and images
     excludes: bool = False  # rows whose image is not on the staging branch are left out of what is published
     poll_seconds: float = 10.0  # how often it is looked at without a notification
+    silence_seconds: float | None = None  # a read that shows no sign of life for longer is named; None: none is
     full_read_seconds: float = 3600.0  # in between, a database that tells of changes is asked for them alone; 0: never
     limits: DeletionLimits = field(default_factory=DeletionLimits)

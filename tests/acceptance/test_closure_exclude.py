@@ -9,6 +9,7 @@ from pathlib import Path
 import lakefs
 import pytest
 
+from syncd.errors import EXIT_HELD
 from tests.support.comparing import Reader, folder
 from tests.support.daemon import Dataset
 from tests.support.labels import CsvLabels, Labels, Pairs, configure, put, tags, unfit
@@ -158,3 +159,62 @@ def test_images_are_not_taken_away_because_a_table_cannot_be_read(
     table.with_name("away.csv").rename(table)
     dataset.status_until(lambda seen: seen["snapshot"]["tag"] != before["tag"], "it goes on")
     assert images_of(reader.objects(dataset.snapshot()["tag"])) == {"a.png"}
+
+
+def test_an_update_after_which_no_row_fits_waits_for_a_person(dataset: Dataset, labels: Labels, reader: Reader) -> None:
+    """P5: as many rows as before, all images are there, and without a word nothing would be published of either."""
+    configure(dataset, labels, "exclude")
+    dataset.configure(snapshot=QUIET)
+    rows = {f"{number}": f"{number}.png" for number in range(30)}
+    put(dataset, *rows.values())
+    labels.write(rows)
+    dataset.start()
+    before = reader.objects(dataset.snapshot()["tag"])
+    assert (labels.rows_of(before), images_of(before)) == (rows, set(rows.values()))
+
+    labels.write({key: f"new/{image}" for key, image in rows.items()})
+    held = dataset.status_until(lambda seen: "would be left out" in seen["hold"], "a person is told")
+    assert "30 of 30 rows of labels would be left out (100 %)" in held["hold"]
+    assert dataset.command("snapshot", "--json").returncode == EXIT_HELD
+    assert reader.objects(dataset.status()["snapshot"]["tag"]) == before
+
+    labels.write(rows)  # it was a mistake
+    assert reader.objects(dataset.snapshot()["tag"]) == before
+
+    labels.write({key: f"new/{image}" for key, image in rows.items()})
+    dataset.status_until(lambda seen: "would be left out" in seen["hold"], "a person is told")
+    dataset.json_of("approve")
+    objects = reader.objects(dataset.snapshot()["tag"])
+    assert (labels.rows_of(objects), images_of(objects)) == ({}, set())
+
+
+def test_a_folder_and_its_table_that_were_renamed_together_need_no_word(
+    dataset: Dataset, labels: Labels, reader: Reader
+) -> None:
+    """Neither by one pass, whose table may be read before the folder is listed, nor by the daemon, table first."""
+    configure(dataset, labels, "exclude")
+    dataset.configure(snapshot=QUIET)
+    (dataset.root / "a").mkdir()
+    rows = {f"{number}": f"a/{number}.png" for number in range(30)}
+    for key, image in rows.items():
+        put(dataset, image, content=key.encode())
+    labels.write(rows)
+    dataset.json_of("sync")
+
+    def renamed(before: str, after: str) -> dict[str, str]:
+        return {key: image.replace(before, after) for key, image in rows.items()}
+
+    rows = renamed("a/", "b/")
+    labels.write(rows)
+    (dataset.root / "a").rename(dataset.root / "b")
+    objects = reader.objects(dataset.json_of("sync")["tag"])
+    assert (labels.rows_of(objects), images_of(objects)) == (rows, set(rows.values()))
+
+    dataset.start()
+    dataset.status_until(lambda seen: seen["state"] == "idle" and seen["snapshot"], "all is in step")
+    rows = renamed("b/", "c/")
+    labels.write(rows)
+    dataset.status_until(lambda seen: "would be left out" in seen["hold"], "the folder is not renamed yet")
+    (dataset.root / "b").rename(dataset.root / "c")
+    objects = reader.objects(dataset.snapshot()["tag"])
+    assert (labels.rows_of(objects), images_of(objects)) == (rows, set(rows.values()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -146,11 +147,28 @@ class ClosureMachine(RuleBasedStateMachine):
 
     @rule(keep=st.sets(st.sampled_from(TABLES), min_size=2))
     def a_table_is_not_configured_any_more(self, keep) -> None:
-        tables.forget(self.connection, keep)
+        """One of which something was sent, and not all, is known until it is there; what is published stays."""
+        half_sent = {name for name in self.objects if self._differing(name) and self._is_sent(name)}
+        unfinished = set(tables.forget(self.connection, keep))
         for name in set(self.objects) - keep:
-            del self.objects[name]
+            assert (name in unfinished) == (name in half_sent)
             self.rows.pop(name, None)
             self.compared.pop(name, None)
+            if name not in unfinished:
+                del self.objects[name]
+
+    def _own(self, name: str, keys: Iterable[str]) -> set[str]:
+        return {key for key in keys if key == f"tables/{name}.csv" or key.startswith(f"tables/{name}/")}
+
+    def _differing(self, name: str) -> set[str]:
+        """The keys of a table that the staging branch does not hold as they were last read."""
+        seen = {key: fingerprint(content).sha256 for key, (content, _) in self.objects[name].items()}
+        own = self._own(name, self.staged.keys() | self.uncertain) | seen.keys()
+        return {key for key in own if self.staged.get(key) != seen.get(key) or key in self.uncertain}
+
+    def _is_sent(self, name: str) -> bool:
+        own = self._own(name, self.staged.keys() | self.committed.keys() | self.uncertain)
+        return any(self.staged.get(key) != self.committed.get(key) or key in self.uncertain for key in own)
 
     @rule(name=st.sampled_from(TABLES))
     def all_is_compared_anew(self, name) -> None:
@@ -350,13 +368,9 @@ class ClosureMachine(RuleBasedStateMachine):
             assert {
                 found.object.key: (found.object.fingerprint.sha256, found.object.rows) for found in known.objects
             } == {key: (fingerprint(content).sha256, rows) for key, (content, rows) in contents.items()}
-            on_branch = self.staged.keys() | self.uncertain
-            own = {key for key in on_branch if key == f"tables/{name}.csv" or key.startswith(f"tables/{name}/")}
-            seen = {key: fingerprint(content).sha256 for key, (content, _) in contents.items()}
-            differ = {key for key in own | seen.keys() if self.staged.get(key) != seen.get(key)}
-            differ |= self.uncertain & (own | seen.keys())
+            differ = self._differing(name)
             unstaged |= differ if name in self.rows else {key for key in differ if key.startswith(f"tables/{name}/")}
-            assert {found.object.key for found in known.objects if found.staged} == seen.keys() - differ
+            assert {found.object.key for found in known.objects if found.staged} == contents.keys() - differ
             held = [seen_rows for key, (_, seen_rows) in contents.items() if key not in differ]
             if not differ:
                 staged_rows[name] = sum(held)

@@ -84,6 +84,37 @@ def test_it_is_so_where_parts_are_full(history) -> None:
             assert is_as_whole(table, reader(START), reader)
 
 
+WIDE_STEPS = st.one_of(
+    st.tuples(st.just("widen"), KEYS, st.integers(0, 12)),
+    st.tuples(st.just("widen a first row"), st.integers(0, 40), st.integers(0, 12)),
+    st.tuples(st.just("delete"), KEYS, st.integers(1, 20)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 400), min_size=1, max_size=7),
+    history=st.lists(st.lists(WIDE_STEPS, max_size=3), min_size=1, max_size=8),
+)
+def test_it_is_so_where_rows_are_wide(widths, history) -> None:
+    """Parts begin by the width of their first row, and end because they are full of bytes: both may come and go."""
+    with tempfile.TemporaryDirectory() as directory:
+        rows = {key: "x" * widths[key % len(widths)] for key in range(200)}
+        table = ChangingTable(rows, target_bytes=1600)
+        reader = Reader(table, Path(directory))
+        reader(START)
+        for steps in history:
+            for what, one, other in steps:
+                if what == "widen a first row":
+                    for part in cut_as_whole(table)[one : one + 1]:
+                        table.put(part.rows[0][0], "y" * (1 + 40 * other))
+                elif what == "widen":
+                    table.put(one, "y" * (1 + 40 * other))
+                else:
+                    change(table, what, one, other)
+            assert is_as_whole(table, reader(START), reader)
+
+
 def _plain() -> list[int]:
     """Return keys of which some begin parts, with long runs in between of keys that begin none."""
     begins = {part.rows[0][0] for part in cut_as_whole(ChangingTable(dict.fromkeys(range(1200), "")))}

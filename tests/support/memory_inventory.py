@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import RepeatedRowError
 from syncd.fingerprint import listing_digest
-from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, ProblemCode, split_key
+from syncd.model import SHA256_BYTES, KnownObject, KnownTable, Observation, PairedLoss, ProblemCode, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from syncd.model import Agreed, FileRow, Problem, RowImage, Signature, TableObject, TableVersion
 
@@ -29,6 +30,8 @@ class MemoryInventory:
         self.tables: dict[str, tuple[bytes, int, int]] = {}  # SHA-256 of the first object, rows, columns
         self.versions: dict[str, TableVersion] = {}  # the newest of each table
         self.rows: dict[str, dict[str, RowImage]] = {}  # of the tables that keep them, by row key
+        self.published: dict[str, list[tuple[datetime, int]]] = {}  # rows in snapshots, by table
+        self.going: set[str] = set()  # images that are gone, and published as yet
         self.is_staged: Callable[[TableObject], bool] = lambda _: False
         self._incoming: dict[str, dict[str, RowImage]] = {}
         self.problems: dict[tuple[str, str], Problem] = {}
@@ -124,6 +127,28 @@ class MemoryInventory:
     def misshown_parts(self, name: str) -> set[str]:
         rows = self.rows.get(name, {}).values()
         return {row.part for row in rows if row.shown != bool(self.staged_images([row.image or ""]))}
+
+    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+        incoming, before = self._incoming.get(name, {}), self.rows.get(name, {})
+        replaced = {key: row for key, row in before.items() if row.part in set(changed_parts) or key in incoming}
+        after = {key: row for key, row in before.items() if key not in replaced} | incoming
+        named_before, named_now = ({row.image for row in rows.values()} & self.live.keys() for rows in (before, after))
+        return PairedLoss(
+            sum(map(self._is_paired, replaced.values())) - sum(row.image in self.live for row in incoming.values()),
+            len(named_before) - len(named_now),
+            sum(key.startswith("images/") for key in self.live),
+        )
+
+    def paired_rows(self, name: str) -> int:
+        return sum(map(self._is_paired, self.rows.get(name, {}).values()))
+
+    def _is_paired(self, row: RowImage) -> bool:
+        return row.image in self.live or (row.shown and row.image not in self.going)
+
+    def published_rows(self, name: str, since: datetime) -> Sequence[tuple[datetime, int]]:
+        found = self.published.get(name, [])
+        older = [one for one in found if one[0] <= since]
+        return [*older[-1:], *(one for one in found if one[0] > since)]
 
     async def begin_rows(self, name: str) -> None:
         self.calls["begin_rows"] += 1

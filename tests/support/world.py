@@ -298,7 +298,7 @@ class World:
             uploader=Uploader(
                 journal=self.journal,
                 objects=self.objects,
-                contents=SourceContents(sources, gate) if self.tables else self.folder,
+                contents=SourceContents(sources, gate, self.journal, self.directory) if self.tables else self.folder,
                 check_branch=branch.require_head,
                 prefix="",
                 concurrency=4,

@@ -20,7 +20,7 @@ from syncd.sources.tables import parquet
 from syncd.sources.tables.base import KeyRange, Row, TableChangingError, TableFaultError, TableReading
 from syncd.sources.tables.database import open_database
 from syncd.sources.tables.incremental import Follower, SeenPart
-from syncd.sources.tables.parts import MOST_TIMES, cut
+from syncd.sources.tables.parts import cut
 from syncd.sources.tables.publish import KnownObject, Published, Publisher
 from syncd.sources.tables.reader import TableReader, _changes_in
 from syncd.sources.tables.spool import Spool
@@ -77,7 +77,7 @@ class Followed:
     def __init__(self, url: str, spool: Path, *, target_rows: int = 50, key: str = "id", **source: Any) -> None:
         self.database = open_database(url, **{"table": None, "query": None, **source}, key=key)
         self._spool, self._target_rows = Spool(spool), target_rows
-        self._follower = Follower("labels", whole_seconds=3600, most_rows=MOST_TIMES * target_rows)
+        self._follower = Follower("labels", whole_seconds=3600)
         self._known: dict[str, KnownObject] = {}
         self.before_rows: Callable[[], object] = lambda: None
         self.travelled: int | None = None  # None: all of them
@@ -115,7 +115,9 @@ class Followed:
     def _compare(self, reading: TableReading, published: Published, rows: Sequence[Row]) -> None:
         at, columns = reading.key_position, reading.columns
         parts = list(cut([rows], at, columns[at].kind, target_rows=self._target_rows))
-        assert published.parts == tuple(SeenPart(part.name, part.rows[0][at], len(part.rows)) for part in parts)
+        assert published.parts == tuple(
+            SeenPart(part.name, part.rows[0][at], len(part.rows), part.begun) for part in parts
+        )
         assert {one.key: one.rows_digest for one in published.objects if one.rows} == {
             f"tables/labels/{part.name}.parquet": parquet.rows_digest(columns, parquet.to_table(columns, part.rows, at))
             for part in parts

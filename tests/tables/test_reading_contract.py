@@ -11,9 +11,10 @@ import pytest
 
 from syncd.sources.tables.base import Kind, TableFaultError, TableUnavailableError
 from syncd.sources.tables.database import open_database
+from syncd.sources.tables.row_width import FIRST_ROWS, MOST_BYTES, width
 from tests.support.databases import read_all
 
-MANY = 12_000  # rows: three batches
+MANY = 12_000  # rows: several batches
 STREAMED = 200_000
 MOST_GROWTH_BYTES = 60 << 20
 TEXTS = ["", " ", "A", "B", "Z", "a", "a b", "ab", "a-b", "z", "ß", "ä", "é", "e\u0301", "\ue000", "日本", "😀", "100%"]
@@ -87,9 +88,13 @@ def test_a_key_that_comes_twice_is_named(server, opened, first, shown):
 
 def test_a_key_that_comes_twice_is_found_across_batches(server, table, opened):
     numbers(server, table, MANY)
-    query = f"SELECT CASE id WHEN 5001 THEN 5000 ELSE id END AS id FROM {table}"
-    with pytest.raises(TableFaultError, match='the key column "id" holds 5000 twice'):
-        read_all(opened(server.url, query=query))
+    with opened(server.url, query=f"SELECT id FROM {table}").read() as reading:
+        *ends, _ = [batch[-1][0] for batch in reading.batches()]
+    assert len(ends) > 2
+    for end in ends:
+        query = f"SELECT CASE id WHEN {end + 1} THEN {end} ELSE id END AS id FROM {table}"
+        with pytest.raises(TableFaultError, match=f'the key column "id" holds {end} twice'):
+            read_all(opened(server.url, query=query))
 
 
 def test_a_missing_table_is_named_and_a_near_one_suggested(server, table, opened):
@@ -180,11 +185,25 @@ def test_a_read_that_is_given_up_ends_at_once_and_the_next_one_works(server, tab
     database = opened(server.url, table=table)
     for _ in range(3):
         with database.read() as reading:
-            assert len(next(reading.batches())) == 5_000
+            assert len(next(reading.batches())) == FIRST_ROWS
     with pytest.raises(LookupError), database.read() as reading:
         next(reading.batches())
         raise LookupError
     assert len(read_all(database)[1]) == MANY
+
+
+def test_wide_rows_are_fetched_few_at_a_time(server, table, opened):
+    """P7: 5,000 of them would be 250 MB, with each of an embedding, say."""
+    numbers(server, table, 600)
+    server.execute(
+        f"CREATE TABLE {table}_wide (id INTEGER PRIMARY KEY, label TEXT)",
+        f"INSERT INTO {table}_wide SELECT id, '{'x' * 50_000}' FROM {table}",
+    )
+    with opened(server.url, table=f"{table}_wide").read() as reading:
+        batches = [list(batch) for batch in reading.batches()]
+    assert [row[0] for batch in batches for row in batch] == list(range(1, 601))
+    assert all(sum(map(width, batch)) <= MOST_BYTES for batch in batches)
+    assert len(batches) < 12
 
 
 def test_memory_stays_flat_over_many_rows(server, table, opened):

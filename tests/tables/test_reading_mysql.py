@@ -140,7 +140,7 @@ def test_a_connection_killed_in_the_middle_is_no_end_of_the_table(mariadb, table
     database = opened(mariadb.url, table=table)
     with pytest.raises(TableUnavailableError, match="does not answer"), database.read() as reading:
         for batch in reading.batches():
-            assert len(batch) == 5000
+            assert batch
             for (number,) in mariadb.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'"):
                 mariadb.execute(f"KILL {number}")
     assert len(read_all(database)[1]) == 60000

@@ -209,7 +209,7 @@ def test_a_connection_lost_in_the_middle_is_no_end_of_the_table(postgres, table,
     database = opened(postgres.url, table=table)
     with pytest.raises(TableUnavailableError, match="does not answer"), database.read() as reading:
         for batch in reading.batches():
-            assert len(batch) == 5000
+            assert batch
             terminate(postgres)
     assert len(read_all(database)[1]) == 12000
 

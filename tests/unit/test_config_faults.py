@@ -73,6 +73,10 @@ def test_one_value_is_refused_with_line_key_rule_value_and_nearest_key(tmp_path:
     [
         (TABLE + TABLE, "6: tables[1].name: another table has this name"),
         (TABLE + TABLE.replace("labels", "Labels"), "6: tables[1].name: another table has this name"),
+        (
+            TABLE.replace("labels", "images"),
+            '2: tables[0].name: is a name syncd uses itself; choose another (is "images")',
+        ),
         ('[[tables]]\nname = "a"\nkey = "id"\n', "1: tables[0].csv: is missing: the CSV file to publish, or url"),
         (f'{TABLE}url = "postgresql://h/d"\n', "3: tables[0].csv: csv and url cannot stand together"),
         (f"{DATABASE}", "1: tables[0].table: is missing: table, or query"),

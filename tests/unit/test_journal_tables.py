@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -267,17 +268,51 @@ async def test_a_version_that_is_half_staged_is_finished_before_its_table_is_for
     """P2: else the next snapshot would hold parts of two versions."""
     await read_rows(journal, parts(b"z", b"o"), RowImage("1", PART_0, None), changed=[PART_0, PART_1])
     await stage_one(journal, PART_0)
-    await journal.write(tables.forget, [])
+    assert await journal.write(tables.forget, []) == ["labels"]
     assert (await journal.standing(count_up_to=1)).unstaged_tables == 2
     assert await rows_of(journal) == {}
     assert journal.known_table("labels") is not None
     assert await due_keys(journal) == ([SCHEMA, PART_1], [])
     await stage_all(journal)
     assert (await journal.standing(count_up_to=1)).unstaged_tables == 0
-    await journal.write(tables.forget, [])
+    assert await journal.write(tables.forget, []) == []
     assert journal.known_table("labels") is None
     await publish_all(journal)
     assert (await journal.read(snapshots.summarise)).rows == {"labels": 5}
+
+
+async def test_a_version_of_which_nothing_was_sent_comes_to_nothing_with_its_table(journal):
+    """What is published of the table stays, and a table that was never published is not published now."""
+    await journal.record_table(parts(b"z", b"o"), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.record_table(parts(b"z", None), changed_parts=None)
+    await journal.record_table(parts(b"zz", None), changed_parts=None)
+    new = table_object("tables/boxes/part-0.parquet", b"b")
+    await journal.record_table(table_version("boxes", new, schema="{}"), changed_parts=None)
+    assert await due_keys(journal) == ([PART_0, "tables/boxes/part-0.parquet"], [PART_1])
+    await journal.write(tables.forget, [])
+    assert await due_keys(journal) == ([], [])
+    assert await journal.read(pictures.entry, "tables/boxes/part-0.parquet") is None
+    assert (journal.known_table("labels"), journal.known_table("boxes")) == (None, None)
+    standing = await journal.standing(count_up_to=1)
+    assert (standing.uncommitted, standing.unstaged_tables, standing.waiting_since) == (0, 0, None)
+    assert (await journal.read(snapshots.summarise)).rows == {"labels": 5}
+
+    await journal.record_table(parts(b"zzz", None), changed_parts=None)  # the table is configured again
+    assert await due_keys(journal) == ([PART_0], [PART_1])
+
+
+async def test_what_a_forgotten_table_held_is_not_sent_to_another_branch(journal):
+    """The branch was made anew: nobody has the bodies any more."""
+    await journal.record_table(parts(b"z", b"o"), changed_parts=None)
+    await stage_all(journal)
+    await publish_all(journal)
+    await journal.write(tables.forget, [])
+    await journal.write(adoption.forget_branch)
+    assert await due_keys(journal) == ([SCHEMA, PART_0, PART_1], [])
+    await journal.write(tables.forget, [])
+    assert await due_keys(journal) == ([], [])
 
 
 async def test_deletions_are_finished_too(journal):
@@ -301,14 +336,8 @@ async def tried_in_vain(journal: Journal) -> None:
     """As when its file is not what was seen: it is to be tried again."""
     puts, _ = await journal.due(LATER, 1000)
     begun = await journal.begin_batch(puts, LATER)
-    again = LATER + timedelta(seconds=1)
-    staged = [(one, one.staged) for one in puts]
-    outcomes = [
-        Staged(
-            key=one.key, sha256=sha256, size_bytes=sha256 and 2, sent=False, changing=True, refused=True, retry_at=again
-        )
-        for one, sha256 in staged
-    ]
+    more = {"sent": False, "refused": True, "changing": True, "retry_at": LATER + timedelta(seconds=1)}
+    outcomes = [Staged(key=one.key, sha256=one.staged, size_bytes=one.staged_bytes, **more) for one in puts]
     await journal.end_batch(begun.number, LATER, outcomes)
     assert (await journal.standing(count_up_to=1)).changing_revision is not None
 
@@ -346,38 +375,28 @@ async def test_a_newer_file_of_a_table_that_is_not_configured_any_more_is_not_wa
     assert journal.known_table("labels") is None
 
 
-async def test_what_is_staged_of_it_is_published_all_the_same(journal):
+async def test_what_was_staged_of_it_before_is_published_and_then_stays(journal):
     await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
     await stage_all(journal)
-    await publish_all(journal)
     await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
-    await stage_all(journal)
-    await journal.record_table(csv_version("labels", b"v3", rows=3), changed_parts=None)
+    await journal.write(tables.forget, [])
+    assert (await journal.standing(count_up_to=1)).unstaged_tables == 0  # one file is not half a table
+    await publish_all(journal)
     await journal.write(tables.forget, [])
     standing = await journal.standing(count_up_to=1)
-    assert (standing.waiting_since, standing.uncommitted) == (START, 1)
-    await publish_all(journal, "snap-2")
+    assert (standing.waiting_since, standing.uncommitted) == (None, 0)
     entry = await journal.read(pictures.entry, "tables/labels.csv")
-    assert entry.committed == fingerprint(b"v2").sha256
-    assert (await journal.standing(count_up_to=1)).waiting_since is None
+    assert entry.committed == entry.staged == fingerprint(b"v1").sha256
+    assert journal.known_table("labels") is None
 
 
-async def test_a_file_that_was_under_way_for_the_first_time_is_taken_back(journal):
-    """P4: whether it came to the branch is not known, so that nothing could be published."""
-    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
-    puts, _ = await journal.due(LATER, 1000)
-    await journal.begin_batch(puts, LATER)
-    await journal.write(tables.forget, [])
-    assert await due_keys(journal) == ([], ["tables/labels.csv"])
-    await stage_all(journal)
-    assert await journal.read(pictures.entry, "tables/labels.csv") is None
-    assert (await journal.standing(count_up_to=1)).uncertain == 0
-
-
-async def test_a_file_that_was_under_way_over_a_published_one_is_left_to_be_found_out(journal):
-    await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
-    await stage_all(journal)
-    await publish_all(journal)
+@pytest.mark.parametrize("published", [False, True])
+async def test_a_file_that_was_under_way_is_left_to_be_found_out(journal, published):
+    """P4: whether it came to the branch is not known."""
+    if published:
+        await journal.record_table(csv_version("labels", b"v1", rows=1), changed_parts=None)
+        await stage_all(journal)
+        await publish_all(journal)
     await journal.record_table(csv_version("labels", b"v2", rows=2), changed_parts=None)
     puts, _ = await journal.due(LATER, 1000)
     await journal.begin_batch(puts, LATER)
@@ -444,3 +463,21 @@ async def test_what_is_known_of_each_table_is_shown(journal):
     (shown,) = await journal.read(tables.pictures)
     assert (shown.name, shown.missing, shown.orphaned) == ("labels", None, None)
     assert shown.rows == parts(b"zero", b"one").rows
+
+
+async def snapshot_of(journal: Journal, moment, **rows: int) -> None:
+    await publish_all(journal, tag=f"snap-{moment}")
+    metadata = json.dumps({f"syncd.rows.{table}": str(count) for table, count in rows.items()})
+    change = "UPDATE snapshot SET begun_at = ?, metadata = ? WHERE sequence = (SELECT max(sequence) FROM snapshot)"
+    await journal.write(lambda connection: connection.execute(change, (moment.timestamp(), metadata)))
+
+
+async def test_snapshots_tell_how_many_rows_a_table_had_lately(journal):
+    """P5: a large loss may come in small pieces, and a restart between two of them. The one before counts, too."""
+    assert journal.published_rows("labels", START) == []
+    moments = [START + timedelta(minutes=number) for number in range(5)]
+    for moment, rows in zip(moments, (50, 40, 30, None, 20), strict=True):
+        await snapshot_of(journal, moment, boxes=7, **({} if rows is None else {"labels": rows}))
+    found = journal.published_rows("labels", moments[1] + timedelta(seconds=30))
+    assert found == [(moments[1], 40), (moments[2], 30), (moments[4], 20)]
+    assert journal.published_rows("label", START) == []

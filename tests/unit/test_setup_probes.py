@@ -79,6 +79,15 @@ def test_a_table_of_a_database_is_looked_at_and_its_address_stays_in_its_file(tm
         probes.database_table(str(tmp_path / "none"), "labels", "id", None, said.append)
 
 
-@pytest.mark.parametrize(("text", "name"), [("labels", "labels"), ("my labels (2)", "my-labels-2"), ("äöü", "table")])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("labels", "labels"),
+        ("my labels (2)", "my-labels-2"),
+        ("äöü", "table"),
+        ("Images", "Images-table"),
+        ("_closure", "_closure-table"),
+    ],
+)
 def test_a_table_gets_a_name_that_fits_a_path(text: str, name: str) -> None:
     assert probes.table_name(text) == name

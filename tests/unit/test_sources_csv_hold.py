@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ async def test_the_last_row_of_a_small_table_is_held_too_and_can_be_approved(pat
     path.write_bytes(rows(1))
     assert await table.barrier() == []
     path.write_bytes(rows(0))
-    assert "1 of 1 rows" in (await table.barrier())[0]
+    assert "2 of 2 rows" in (await table.barrier())[0]
     assert table.source.approve()
     assert await table.barrier() == []
     assert table.inventory.tables["labels"][1] == 0
@@ -121,6 +122,29 @@ async def test_the_limits_are_those_it_was_told(path: Path, limits: dict[str, in
     path.write_bytes(rows(left))
     await table.barrier()
     assert bool(table.source.health().hold) is held
+
+
+async def test_a_file_that_loses_rows_in_small_pieces_is_held(path: Path, table: Table) -> None:
+    """P5: no version loses a quarter of the one before, and within the hour all of them would be gone."""
+    for left in (80, 90, 76):
+        path.write_bytes(rows(left))
+        assert await table.barrier() == []
+    path.write_bytes(rows(74))
+    assert "26 of 100 rows of labels are gone (26 %, within an hour)" in (await table.barrier())[0]
+    assert table.inventory.tables["labels"][1] == 76
+    assert table.source.approve()
+    assert await table.barrier() == []
+    path.write_bytes(rows(56))
+    assert await table.barrier() == []  # counted from what was agreed to
+
+
+async def test_a_restart_does_not_make_a_loss_in_small_pieces_smaller(path: Path, table: Table) -> None:
+    path.write_bytes(rows(80))
+    assert await table.barrier() == []
+    table.inventory.published["labels"] = [(now() - timedelta(hours=3), 100), (now(), 80)]
+    again = Table(path, table.inventory)
+    path.write_bytes(rows(74))
+    assert "26 of 100 rows" in (await again.barrier())[0]
 
 
 async def test_a_held_version_is_held_again_after_a_restart_and_is_not_read_again_meanwhile(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import threading
+import traceback
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,14 +15,17 @@ from typing import Any
 
 import pytest
 
+from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.model import DeletionLimits, TableVersion
+from syncd.service.tables import make_table
 from syncd.sources.db_table import DbTable
 from syncd.sources.settings import DatabaseTableSettings
 from syncd.sources.tables.base import Column, Kind, Row, TableFaultError, TableUnavailableError
 from syncd.sources.tables.guard import why_held
 from syncd.sources.tables.images import ImageColumn
 from syncd.sources.tables.pace import Pace
+from syncd.sources.tables.reader import HeldVersionError, TableReader
 from tests.support.memory_inventory import MemoryInventory
 from tests.support.observing import present
 from tests.support.watching import now
@@ -93,7 +97,7 @@ class World:
         self.settings = DatabaseTableSettings(**values | settings)
         self.source = self.restarted()
 
-    def restarted(self, *, sending_patience_s: float = 0) -> DbTable:
+    def restarted(self, *, sending_patience_s: float = 0, grace_s: float = 60) -> DbTable:
         self.source = DbTable(
             self.settings,
             self.database,
@@ -101,6 +105,7 @@ class World:
             clock=now,
             rng=random.Random(1),
             sending_patience_s=sending_patience_s,
+            grace_s=grace_s,
         )
         return self.source
 
@@ -127,6 +132,21 @@ async def test_a_table_is_published_in_parts_with_its_schema(world: World) -> No
     assert world.body("tables/labels/part-0.parquet")[:4] == b"PAR1"
     assert world.source.health().complete
     assert world.inventory.known_table("labels").rows == 100
+
+
+@pytest.mark.parametrize("as_csv", [False, True], ids=["parts", "csv"])
+async def test_a_database_that_repeats_a_row_all_the_same_ends_nothing(tmp_path: Path, *, as_csv: bool) -> None:
+    """P8. A reading checks the order of its keys, so none is to come twice."""
+    world = World(tmp_path, as_csv=as_csv)
+    await world.look()
+    before = world.inventory.contents()
+    world.database.rows.append((7, "again.png", "dog"))
+    assert ["a row key came twice" in said for said in await world.look()] == [True]
+    assert world.inventory.codes() == {"labels": "bad-table"}
+    assert world.inventory.contents() == before
+    world.database.rows.pop()
+    assert await world.look() == []
+    assert world.inventory.codes() == {}
 
 
 async def test_it_is_read_only_when_the_database_may_have_changed(world: World) -> None:
@@ -234,6 +254,23 @@ async def test_a_held_version_is_not_read_again_while_the_database_is_as_it_was(
     assert world.database.reads == 2
     world.source.approve()
     assert await world.look() == []
+
+
+async def test_looks_at_a_held_version_leave_nothing_in_memory(world: World) -> None:
+    """Each frame that an error has passed keeps what it had in hand: a whole version of the table."""
+    world.database.token = 1
+    reader = TableReader(world.settings, world.database, world.inventory, stopped=lambda: False)
+    await reader.read(now(), "poll")
+    world.database.rows, world.database.token = [], 2
+    said, frames = set(), []
+    for _ in range(5):
+        with pytest.raises(HeldVersionError) as failure:
+            await reader.read(now(), "poll")
+        said.add(str(failure.value))
+        frames.append(len(list(traceback.walk_tb(failure.value.__traceback__))))
+    assert len(said) == 1
+    assert frames[2:] == frames[1:2] * 3
+    assert world.database.reads == 2
 
 
 async def test_a_column_that_is_new_flows_and_one_that_is_gone_is_held(world: World) -> None:
@@ -377,6 +414,123 @@ async def test_a_source_that_stops_ends_its_read_and_closes_the_database(world: 
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert world.database.closed
+
+
+async def test_a_call_waits_no_longer_than_it_may_for_a_database_that_is_slow(world: World) -> None:
+    """P8: the table is left out, by name; what was read for the call is recorded all the same."""
+    world.restarted(grace_s=0)
+    world.database.held.clear()
+    assert await world.look(0.1) == ["it has not been read in time"]
+    assert world.database.reads == 1
+    assert await world.look(0.1) == ["it has not been read in time"]  # also where another one's read is in the way
+    world.database.held.set()
+    while not world.keys:
+        await asyncio.sleep(0.01)
+    world.restarted(grace_s=60)
+    assert await world.look() == []
+    assert world.database.reads == 2
+
+
+async def test_a_call_whose_time_is_up_gets_what_is_at_hand(world: World) -> None:
+    """As when it was spent on the version before."""
+    assert [one.reason for one in await world.source.barrier(now() - timedelta(seconds=5))] == []
+    assert world.inventory.known_table("labels").rows == 100
+
+
+async def test_a_source_that_stops_waits_for_a_read_that_its_caller_gave_up(world: World) -> None:
+    """One call at a time to the database: the close comes after it, whatever was to be read next."""
+    world.database.held.clear()
+    call = asyncio.create_task(world.look(20))
+    await asyncio.to_thread(world.database.reached.wait, 30)
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+    running = asyncio.create_task(world.source.run())
+    while not world.source.health().scanning:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait({running}, timeout=0.2)
+    assert not world.database.closed
+    world.database.held.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert world.database.closed
+    assert world.database.reads == 1
+
+
+async def test_a_database_that_neither_answers_nor_fails_is_named_until_it_does(tmp_path: Path) -> None:
+    """P8: its limit on statements is not kept, as behind a proxy that has lost the connection."""
+    world = World(tmp_path, silence_seconds=0.2)
+    world.database.held.clear()
+    running = asyncio.create_task(world.source.run())
+    while not world.inventory.problems:
+        await asyncio.sleep(0.01)
+    health = world.source.health()
+    assert world.inventory.codes() == {"labels": "source-unavailable"}
+    assert "next: " in world.inventory.problems["labels", "labels"].detail
+    assert (health.available, health.reason) == (False, "the database has not answered for more than 0.2 s")
+    assert world.database.reads == 1
+    world.database.held.set()
+    while world.inventory.problems:
+        await asyncio.sleep(0.01)
+    assert (world.source.health().available, world.source.health().reason) == (True, "")
+    assert world.keys
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def test_a_database_may_be_silent_for_as_long_as_it_may_work_on_a_statement(tmp_path: Path) -> None:
+    told = {"name": "labels", "key": "id"}
+    tables = [
+        told | {"url": "sqlite:////no/such.db", "table": "t", "statement_timeout_seconds": 7},
+        told | {"name": "boxes", "csv": tmp_path / "boxes.csv", "format": "parquet"},
+    ]
+    settings = Settings(source={"root": tmp_path / "images"}, tables=tables)
+    made = [make_table(settings, table, MemoryInventory(), now, tmp_path) for table in settings.tables]
+    assert [source._settings.silence_seconds for source in made] == [67, None]
+
+
+async def test_a_read_that_hangs_is_named_though_its_caller_has_given_up(tmp_path: Path) -> None:
+    world = World(tmp_path, silence_seconds=0.2)
+    running = asyncio.create_task(world.source.run())
+    while not world.keys:
+        await asyncio.sleep(0.01)
+    world.database.held.clear()
+    call = asyncio.create_task(world.look(60))
+    while world.database.reads < 2:
+        await asyncio.sleep(0.01)
+    call.cancel()
+    while not world.inventory.problems:
+        await asyncio.sleep(0.01)
+    assert not world.source.health().available
+    world.database.held.set()
+    while world.inventory.problems:
+        await asyncio.sleep(0.01)
+    assert world.source.health().available
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_long_read_that_goes_on_is_not_named(tmp_path: Path) -> None:
+    """The limit is for each batch, of which there may be many."""
+    world = World(tmp_path, rows=3_000, silence_seconds=2)
+    at_batch, named = world.database.at_batch, []
+
+    def slowly() -> None:
+        threading.Event().wait(0.1)
+        named.extend(world.inventory.problems)
+        at_batch()
+
+    world.database.at_batch = slowly
+    running = asyncio.create_task(world.source.run())
+    while not world.keys:
+        await asyncio.sleep(0.01)
+    assert named == []
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_a_call_waits_for_a_source_that_is_paused(world: World) -> None:

@@ -26,7 +26,7 @@ from syncd.sources.tables.base import (
 )
 from syncd.sources.tables.images import ImageColumn
 from syncd.sources.tables.incremental import Baseline, ChangesUntoldError, Follower, SeenPart, plan, split
-from syncd.sources.tables.parts import MOST_TIMES, Part, cut
+from syncd.sources.tables.parts import TARGET_BYTES, Begun, Part, cut
 from syncd.sources.tables.publish import KnownObject, Published, Publisher
 from syncd.sources.tables.spool import Spool
 
@@ -38,7 +38,8 @@ TARGET_ROWS = 16
 class ChangingTable:
     """A table in memory that tells of changes, too many rather than too few."""
 
-    def __init__(self, rows: dict[int, str]) -> None:
+    def __init__(self, rows: dict[int, str], *, target_bytes: int = TARGET_BYTES) -> None:
+        self.target_bytes = target_bytes  # of its parts
         self.rows, self.written, self.moment = dict(rows), dict.fromkeys(rows, 0), 1
         self.lag = 0  # how long the oldest writer has been under way: all since then may be new
         self.uncounted: dict[int, str] = {}  # rows of a partition that comes after the count
@@ -107,7 +108,7 @@ class Reader:
 
     def __init__(self, table: ChangingTable, spool: Path, *, whole_seconds: float = 3600) -> None:
         self._table, self._spool = table, Spool(spool)
-        self._follower = Follower("labels", whole_seconds=whole_seconds, most_rows=MOST_TIMES * TARGET_ROWS)
+        self._follower = Follower("labels", whole_seconds=whole_seconds)
         self.known: dict[str, KnownObject] = {}
         self.rows: dict[str, RowImage] = {}  # of the version accepted last, by key
         self.told: list[RowImage] = []  # by the last read
@@ -143,14 +144,17 @@ class Reader:
             known=known,
             spool=self._spool,
             target_rows=TARGET_ROWS,
+            target_bytes=self._table.target_bytes,
             on_rows=told.extend,
         )
 
 
 def cut_as_whole(table: ChangingTable) -> list[Part]:
     """Return the parts that all rows there are now make."""
-    parts = cut(ChangingReading(table).batches(), 0, Kind.INTEGER, target_rows=TARGET_ROWS)
-    return [Part(part.name, list(part.rows)) for part in parts]
+    parts = cut(
+        ChangingReading(table).batches(), 0, Kind.INTEGER, target_rows=TARGET_ROWS, target_bytes=table.target_bytes
+    )
+    return [part._replace(rows=list(part.rows)) for part in parts]
 
 
 def is_as_whole(table: ChangingTable, published: Published, reader: Reader | None = None) -> bool:
@@ -164,14 +168,18 @@ def is_as_whole(table: ChangingTable, published: Published, reader: Reader | Non
     return (
         published.rows == len(rows)
         and {one.key: one.rows_digest for one in published.objects if one.rows} == digests
-        and published.parts == tuple(SeenPart(part.name, part.rows[0][0], len(part.rows)) for part in parts)
+        and published.parts == tuple(SeenPart(part.name, part.rows[0][0], len(part.rows), part.begun) for part in parts)
         and (reader is None or reader.rows == rows)
     )
 
 
-def based_on(*rows: int) -> Baseline:
+def based_on(*rows: int, full: int = 50, by_width: tuple[str, ...] = ()) -> Baseline:
     """Parts that begin at 0, 100, 200 and so on."""
-    parts = tuple(SeenPart(f"part-{n}", n * 100, count) for n, count in enumerate(rows))
+    begun = [Begun.FULL if before == full else Begun.KEY for before in (0, *rows)]
+    parts = tuple(
+        SeenPart(name := f"part-{n}", n * 100, count, Begun.WIDTH if name in by_width else begun[n])
+        for n, count in enumerate(rows)
+    )
     return Baseline(
         mark=0, parts=parts, rows=tuple({1: count} for count in rows), contents=frozenset(), read_whole_at=START
     )
@@ -182,15 +190,14 @@ def planned(
     now: list[tuple[int, bool]],
     *,
     absent: tuple[int, ...] = (),
-    most_rows: int = 50,
     needed: tuple[str, ...] = (),
+    by_width: tuple[str, ...] = (),
 ):
     tallies = [Tally({1: count} if count else {}, is_new) for count, is_new in now]
     return plan(
-        based_on(*before),
+        based_on(*before, by_width=by_width),
         tallies,
         lambda keys: [key not in absent for key in keys],
-        most_rows=most_rows,
         needed=needed,
     ).ranges
 
@@ -228,9 +235,17 @@ def test_a_part_whose_rows_are_wanted_for_another_reason_is_read_again():
     assert planned([9, 50, 9, 9], same, needed=("part-2",)) == (KeyRange(100, 300),)
 
 
+def test_a_part_that_begins_by_its_first_rows_width_goes_with_the_one_before():
+    """That row may be narrow by now, and the part before go on. Where none of its rows is new, it is as it was."""
+    assert planned([9] * 4, [(9, OLD), (9, OLD), (9, NEW), (9, OLD)], by_width=("part-2",)) == (KeyRange(100, 300),)
+    assert planned([9] * 4, [(9, OLD), (9, NEW), (9, OLD), (9, OLD)], by_width=("part-2",)) == (KeyRange(100, 200),)
+    same = [(9, OLD)] * 4
+    assert planned([9] * 4, same, needed=("part-2",), by_width=("part-2",)) == (KeyRange(200, 300),)
+
+
 def test_rows_of_another_table_of_the_family_are_other_rows():
     """A partition that took the place of one with as many rows."""
-    found = plan(based_on(9, 9), [Tally({1: 9}, OLD), Tally({2: 9}, OLD)], lambda _: [True], most_rows=50)
+    found = plan(based_on(9, 9), [Tally({1: 9}, OLD), Tally({2: 9}, OLD)], lambda _: [True])
     assert found.ranges == (KeyRange(100, None),)
     assert found.range_rows == (9,)
 
@@ -238,7 +253,7 @@ def test_rows_of_another_table_of_the_family_are_other_rows():
 def test_more_than_half_of_the_parts_are_not_worth_it():
     for changed, worth in ((2, True), (3, False)):
         now = [Tally({1: 8 if n < changed else 9}, OLD) for n in range(4)]
-        assert plan(based_on(9, 9, 9, 9), now, lambda keys: [True] * len(keys), most_rows=50).is_worth_it is worth
+        assert plan(based_on(9, 9, 9, 9), now, lambda keys: [True] * len(keys)).is_worth_it is worth
 
 
 def test_rows_are_told_apart_by_range_however_they_are_batched():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import stat
 import struct
+import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -17,6 +18,7 @@ import pytest
 from syncd.sources.tables import parquet
 from syncd.sources.tables.base import Column, Kind, Row, TableFaultError
 
+ROOT = Path(__file__).parents[2]
 ID = Column(name="id", kind=Kind.INTEGER, declared="bigint")
 NOON = datetime(2024, 6, 1, 12, 30, 15, 123456)  # noqa: DTZ001
 
@@ -207,6 +209,44 @@ def test_files_are_the_same_bytes_private_and_whole(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+MOST_OF_ARROW = """
+import random, sys
+from pathlib import Path
+import pyarrow as pa
+from syncd.sources.tables import parquet
+from tests.unit.test_tables_parquet import ID, Kind, column
+columns, rng = (ID, column(Kind.TEXT)), random.Random(1)
+table = parquet.to_table(columns, [(key, rng.randbytes(25_000).hex()) for key in range(480)], 0)
+parquet.write_part(Path(sys.argv[1]), table)
+print(pa.default_memory_pool().max_memory() / table.nbytes)
+"""
+
+
+def test_arrow_holds_a_part_of_wide_rows_once(tmp_path: Path) -> None:
+    """P7. Neither the room that a chunk needs while it grows, nor a page that is a copy of the whole part."""
+    command = [sys.executable, "-c", MOST_OF_ARROW, str(tmp_path / "part")]
+    times = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT).stdout
+    assert float(times) < 1.5
+
+
+def test_wide_rows_come_back_and_are_the_same_bytes(tmp_path: Path) -> None:
+    rows: list[Row] = [(key, f"{key}" * 10_000 if key % 5 else None) for key in range(200)]
+    columns = (ID, column(Kind.TEXT))
+    table = parquet.to_table(columns, rows, 0)
+    assert table.column(1).num_chunks > 3
+    for name in ("a", "b"):
+        parquet.write_part(tmp_path / name, parquet.to_table(columns, list(rows), 0))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert pq.read_table(tmp_path / "a").to_pylist() == [{"id": key, "value": value} for key, value in rows]
+    assert parquet.rows_digest(columns, table) == parquet.rows_digest(columns, table.combine_chunks())
+
+
+def test_ordinary_rows_are_laid_out_as_one() -> None:
+    """As ever: another layout would be other bytes for the same rows."""
+    for rows in ([], [(key, "x" * 1900) for key in range(9_000)]):
+        assert parquet.to_table((ID, column(Kind.TEXT)), rows, 0).column(1).num_chunks == 1
 
 
 def test_without_pyarrow_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -10,7 +12,8 @@ import pytest
 
 from syncd.sources.tables.base import KEY_KINDS, Kind, TableFaultError
 from syncd.sources.tables.part_names import FIRST, key_bytes, part_name
-from syncd.sources.tables.parts import MOST_TIMES, cut
+from syncd.sources.tables.parts import MOST_TIMES, MOST_TIMES_BYTES, TARGET_BYTES, Begun, cut
+from syncd.sources.tables.row_width import FIRST_ROWS, MOST_BYTES, MOST_ROWS, rows_to_fetch, width
 
 # For each kind some keys in ascending order.
 ASCENDING = {
@@ -133,3 +136,70 @@ def test_the_first_part_has_its_name_also_when_its_first_row_begins_one() -> Non
 
 def _begins(key: int) -> bool:
     return len(list(cut([[(-1,), (key,)]], 0, Kind.INTEGER, target_rows=50))) == 2
+
+
+def test_a_table_of_ordinary_rows_is_cut_as_ever() -> None:
+    """Another digest means that every table there is would be written anew. Made before parts had a size in bytes."""
+    rows = [(n * 3, f"images/{n % 977:03}/{n:07}.jpg", "cat", 0.25 * n, "x" * (n * 7919 % 400)) for n in range(300_000)]
+    found = [(part.name, len(part.rows)) for part in cut([rows], 0, Kind.INTEGER)]
+    assert (len(found), max(count for _, count in found)) == (33, 44_207)
+    digest = hashlib.sha256(repr(found).encode()).hexdigest()
+    assert digest == "f1b815ec2d61c971fee43fc5c81553a53560887021e05ddb4aee71f3af6084b9"
+
+
+WIDE = "x" * 50_000
+EMBEDDING = [0.5] * 1536
+
+
+@pytest.mark.parametrize("value", [WIDE, WIDE.encode(), EMBEDDING], ids=["text", "bytes", "array"])
+def test_parts_of_wide_rows_are_bounded_by_their_bytes(value: object) -> None:
+    """P7: memory does not follow the width of rows; a part of 80,000 such rows would take 4 GB."""
+    parts = list(cut([[(key, value) for key in range(20_000)]], 0, Kind.INTEGER))
+    assert max(len(part.rows) for part in parts) * 49_000 < MOST_TIMES_BYTES * TARGET_BYTES
+    assert 60 < len(parts) < 120  # 80 and some would have twelve megabytes each
+    assert {part.begun for part in parts} == set(Begun)
+
+
+def test_a_row_that_is_wider_than_a_part_is_one_by_itself() -> None:
+    rows = [(1, "a"), (2, "b"), (3, "x" * 5000), (4, "c"), (5, "d")]
+    parts = list(cut([rows], 0, Kind.INTEGER, target_rows=1000, target_bytes=1000))
+    assert [[row[0] for row in part.rows] for part in parts] == [[1, 2], [3], [4, 5]]
+    assert [part.begun for part in parts] == [Begun.KEY, Begun.WIDTH, Begun.FULL]
+
+
+def _wide(keys: Iterable[int]) -> dict[str, list[tuple[int, str]]]:
+    rows = [(key, "x" * (500 + key % 7)) for key in keys]
+    return {part.name: part.rows for part in cut([rows], 0, Kind.INTEGER, target_rows=1000, target_bytes=10_000)}
+
+
+def test_one_wide_row_more_or_less_moves_few_boundaries() -> None:
+    """P7: counted from the first row on, bytes would move all of them up to the next one by hash, 1000 rows further."""
+    before = _wide(range(5_000))
+    touched = []
+    for gone in range(0, 5_000, 100):
+        after = _wide(key for key in range(5_000) if key != gone)
+        touched.append(sum(before.get(name) != after.get(name) for name in before.keys() | after.keys()))
+    assert len(before) > 200
+    assert sum(touched) <= 2 * len(touched)
+    assert max(touched) < 10
+
+
+def test_the_width_of_a_row_is_that_of_its_values() -> None:
+    assert width((1, None, 2.5, True)) == width((10**18, None, 1e300, False)) == 64
+    assert width(("a" * 100,)) == width((b"a" * 100,)) == 116
+    assert width(("é" * 100,)) == 316
+    assert width(([0.5] * 100,)) == 16 + 3200
+    assert width((["a" * 100] * 10,)) > 1000
+    assert width(([None, "a" * 100],)) > 100
+    assert width(([],)) == 16
+
+
+def test_fewer_rows_are_fetched_where_they_are_wide() -> None:
+    """P7: after a few, as many as fit; and not so many more than before that the first wide ones are a flood."""
+    assert FIRST_ROWS <= 100
+    narrow = [(1, "a")]
+    assert rows_to_fetch(narrow * 1000) == MOST_ROWS
+    assert rows_to_fetch(narrow * 10) < 100
+    assert rows_to_fetch([(1, WIDE)] * 64) == MOST_BYTES // 50_032
+    assert rows_to_fetch([(1, "x" * 2 * MOST_BYTES)]) == 1
+    assert rows_to_fetch([(None,)]) > 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import JournalError
+from syncd.service.tables import sweep_spools
 from syncd.sources.tables.spool import Spool
 from syncd.sources.tables.whole_file import whole_file
 
@@ -44,6 +45,15 @@ def test_only_its_owner_may_look_in(tmp_path: Path) -> None:
     put(Spool(directory), BODY)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / SHA256.hex()).stat().st_mode) == 0o600
+
+
+def test_what_tables_leave_that_are_not_configured_any_more_is_removed(tmp_path: Path) -> None:
+    """There may be rows of a database in it."""
+    for name in ("labels", "labels.sorting", "_closure", "boxes", "boxes.sorting", "labels-sorting"):
+        put(Spool(tmp_path / "tables" / name), BODY)
+    sweep_spools(tmp_path, ["labels"])
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["_closure", "labels", "labels.sorting"]
+    sweep_spools(tmp_path / "new", [])
 
 
 def test_a_directory_left_open_is_closed(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from syncd.fingerprint import ChangedDuringReadError, OpenForWritingError, signa
 from syncd.sources.csv_check import BadTableError, TableStoppedError, read_table, rows_of
 from syncd.sources.settling import Settling
 from syncd.sources.tables.base import Column, Kind, TableChangingError, TableFaultError, TableUnavailableError
+from syncd.sources.tables.dialect_errors import value_shown
+from syncd.sources.tables.own_disk import translated
+from syncd.sources.tables.row_width import FIRST_ROWS, rows_to_fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from syncd.model import Signature
     from syncd.sources.tables.base import Row
 
-_BATCH_ROWS = 5_000
 _DECLARED = "text"  # a CSV file says nothing of types, and a guess would change with the next row
 
 
@@ -44,7 +46,9 @@ class _SortedReading:
     def batches(self) -> Iterator[Sequence[Row]]:
         """See ``TableReading.batches``."""
         found = self.sorted_rows.execute("SELECT fields FROM row ORDER BY key")
-        while rows := found.fetchmany(_BATCH_ROWS):
+        count = FIRST_ROWS
+        while rows := found.fetchmany(count):
+            count = rows_to_fetch(rows)
             yield [tuple(json.loads(fields)) for (fields,) in rows]
 
 
@@ -57,6 +61,7 @@ class CsvDatabase:
         image_column: A further column that must be there, or None.
         settle_seconds: How long it must have been left alone.
         scratch_dir: Where it is sorted: needs room for all its rows.
+        unique_columns: No two columns may have the same name: what it is published as is read by names.
         stopped: Asked while it is read; True ends the reading.
     """
 
@@ -68,10 +73,11 @@ class CsvDatabase:
         image_column: str | None,
         settle_seconds: float,
         scratch_dir: Path,
+        unique_columns: bool = True,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path, self._key, self._image_column = path, key, image_column
-        self._scratch_dir, self._stopped = scratch_dir, stopped
+        self._scratch_dir, self._unique_columns, self._stopped = scratch_dir, unique_columns, stopped
         self._settling = Settling(settle_seconds)
 
     def probe(self) -> Hashable | None:
@@ -80,14 +86,18 @@ class CsvDatabase:
 
     @contextmanager
     def read(self) -> Iterator[_SortedReading]:
-        """See ``TableDatabase.read``. TableChangingError while someone writes the file."""
+        """See ``TableDatabase.read``. TableChangingError while someone writes the file.
+
+        Raises:
+            JournalError: The disk it is sorted on is full, or cannot be written.
+        """
         signature = self._signature()
         if not self._settling.seen("", signature, wall_s=time.time(), monotonic_s=time.monotonic()):
             raise TableChangingError(f"{self._path} is still changing")
         with self._scratch() as connection:
             try:
                 read_table(self._path, signature, key=self._key, image_column=self._image_column, stopped=self._stopped)
-                header = self._sort(connection)
+                header = self._sort(connection, signature)
                 if self._signature() != signature:
                     raise TableChangingError(f"{self._path} changed while it was read")
             except BadTableError as error:
@@ -110,13 +120,15 @@ class CsvDatabase:
         except OSError as error:
             raise TableUnavailableError(f"{self._path} cannot be opened: {error.strerror}") from error
 
-    def _sort(self, connection: sqlite3.Connection) -> list[str]:
+    def _sort(self, connection: sqlite3.Connection, signature: Signature) -> list[str]:
         """Lay the rows into SQLite's order, that of their keys' bytes; return the header."""
         with self._path.open("rb", buffering=0) as file:
             rows = rows_of(file.fileno())
             header = next(rows, [])
             if header.count(self._key) != 1:
                 raise ChangedDuringReadError(f"{self._path} changed while it was read")
+            if self._unique_columns and self._signature() == signature:
+                _refuse_equal_names(self._path, header)
             position = header.index(self._key)
             connection.executemany(
                 "INSERT INTO row VALUES (?, ?)",
@@ -126,18 +138,40 @@ class CsvDatabase:
 
     @contextmanager
     def _scratch(self) -> Iterator[sqlite3.Connection]:
-        self._scratch_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(prefix="sorting-", dir=self._scratch_dir)
-        os.close(fd)
+        try:
+            self._scratch_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd, name = tempfile.mkstemp(prefix="sorting-", dir=self._scratch_dir)
+            os.close(fd)
+        except OSError as error:
+            raise translated(error, self._scratch_dir) from error
         try:
             with closing(sqlite3.connect(name, isolation_level=None, check_same_thread=False)) as connection:
                 connection.executescript(
                     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -32000;"
                     "BEGIN; CREATE TABLE row (key BLOB PRIMARY KEY, fields TEXT NOT NULL) WITHOUT ROWID;"
                 )
+                os.unlink(name)  # noqa: PTH108 - it stays open: whatever ends this, nothing is left on the disk
                 yield connection
         except sqlite3.IntegrityError as error:  # a key twice: the check has seen another version
             raise TableChangingError(f"{self._path} changed while it was read") from error
+        except sqlite3.Error as error:
+            raise translated(error, self._scratch_dir) from error
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 - a name, as tempfile gives it
+
+
+def _refuse_equal_names(path: Path, header: Sequence[str]) -> None:
+    same = next((name for name in header if header.count(name) > 1), None)
+    if same is None:
+        return
+    if same:
+        fact, mend = f"the column {value_shown(same)} is more than once in the header", "rename all but one"
+    else:
+        *places, last = (str(number) for number, name in enumerate(header, 1) if not name)
+        fact, mend = f"columns {', '.join(places)} and {last} of the header have no name", "name them, or delete them"
+    raise TableFaultError(
+        f"{path}: {fact}",
+        cause="who reads Parquet asks for columns by their names",
+        next_step=f'{mend}, or have the file published as it is: format = "csv"',
+    )

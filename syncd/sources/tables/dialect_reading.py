@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from syncd.sources.tables.base import KEY_KINDS, TableFaultError, TableUnavailableError
 from syncd.sources.tables.dialect_errors import MissingTableError, UnfitError, nearest, value_shown
+from syncd.sources.tables.row_width import FIRST_ROWS, MOST_ROWS, rows_to_fetch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from syncd.sources.tables.base import ChangeAware, Column, Row, TableReading
     from syncd.sources.tables.dialect_base import Dialect, Selected
 
-BATCH_ROWS = 5_000
 _BLANK = r"(?:\s|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z)|/\*(?!!).*?\*/)"  # "/*!" is a comment that MySQL executes
 _SELECT = re.compile(rf"{_BLANK}*+(?:\({_BLANK}*+)*+(select|with|values)\b", re.IGNORECASE | re.DOTALL)
 _CORRECT = "correct the row, or leave it out with a query"
@@ -183,15 +183,15 @@ class SqlReading:
             f" ORDER BY {self._selected[self.key_position].order}"
         )
         with self._dialect.translated():
-            streaming = self._connection.execution_options(
-                stream_results=True, yield_per=BATCH_ROWS, no_parameters=True
-            )
+            streaming = self._connection.execution_options(stream_results=True, yield_per=MOST_ROWS, no_parameters=True)
             self.result = streaming.exec_driver_sql(statement)
+        count = FIRST_ROWS
         while True:
             with self._dialect.translated():
-                rows = self.result.fetchmany(BATCH_ROWS)
+                rows = self.result.fetchmany(count)
             if not rows:
                 return
+            count = rows_to_fetch(rows)
             yield rows
 
     def _fitted(self, row: Any) -> Row:

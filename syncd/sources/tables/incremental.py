@@ -5,9 +5,11 @@ The result is that of a read of the whole table, parts and bytes. What makes it 
 - A part without rows that may be new holds some of the rows it held in the earlier reading and no others. If each table
   of the family has as many of them as before, they are the same rows.
 - Where a part begins by hash depends on its first row alone. As long as that row is there, what is in front of it
-  makes no difference behind it. If it is gone, the part before goes on, so that one is read again too.
-- Where a part begins because the one before was full depends on the rows before. Parts that such a boundary may
-  divide are a run, which is read again as a whole or not at all.
+  makes no difference behind it. If it is gone, the part before goes on, so that one is read again, too.
+- Where a part of wide rows begins by hash and width, its first row may be narrower now, if any row of the part may be
+  new: then the part before is read again, too.
+- Where a part begins because the one before was full depends on the rows before. Parts that such a boundary divides
+  are a run, which is read again as a whole or not at all.
 - The first part of a table is named as such, so if no row is left before some part, that one is read again.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +27,7 @@ import structlog
 from syncd.errors import SyncdError
 from syncd.sources.tables.base import KeyRange, TableFaultError, TableUnavailableError
 from syncd.sources.tables.part_names import key_bytes
+from syncd.sources.tables.parts import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +50,7 @@ class SeenPart(NamedTuple):
     name: str
     begin: Any  # the key of its first row
     rows: int  # that it holds
+    begun: Begun = Begun.KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,6 @@ def plan(
     tallies: Sequence[Tally],
     present: Callable[[Sequence[Any]], Sequence[bool]],
     *,
-    most_rows: int,
     needed: Collection[str] = (),
 ) -> Plan:
     """Return what is read again.
@@ -90,23 +93,20 @@ def plan(
         baseline: What there was.
         tallies: Of its parts, now.
         present: See ``ChangeAware.present``.
-        most_rows: What a part holds at most: the next one may begin because this one is full.
         needed: Names of parts whose rows are wanted although they may be the same.
     """
     parts = baseline.parts
-    runs = _runs(parts, most_rows)
-
-    def is_needed(n: int) -> bool:
-        return parts[n].name in needed or tallies[n].may_be_new or tallies[n].rows != baseline.rows[n]
-
-    again = [any(map(is_needed, run)) for run in runs]
+    runs = _runs(parts)
+    may_differ = [one.may_be_new or one.rows != was for one, was in zip(tallies, baseline.rows, strict=True)]
+    again = [any(may_differ[n] or parts[n].name in needed for n in run) for run in runs]
     for number, run in enumerate(runs):
         if any(tallies[n].rows for n in run):
             again[number] = again[number] or number > 0  # all before it are empty, so it is the first one now
             break
     changed = [number for number, one in enumerate(again) if one and number > 0]
-    for number, there in zip(changed, present([parts[runs[number][0]].begin for number in changed]), strict=True):
-        if not there:
+    firsts = [runs[number][0] for number in changed]
+    for number, first, there in zip(changed, firsts, present([parts[n].begin for n in firsts]), strict=True):
+        if not there or (parts[first].begun is Begun.WIDTH and may_differ[first]):
             again[number - 1] = True
     ranges, range_rows, kept = [], [], []
     for is_again, numbers in groupby(range(len(runs)), key=again.__getitem__):
@@ -149,11 +149,10 @@ class Follower:
     Args:
         name: The table's.
         whole_seconds: It is read whole so often all the same, and held against what was told in between; 0: always.
-        most_rows: See :func:`plan`.
     """
 
-    def __init__(self, name: str, *, whole_seconds: float, most_rows: int) -> None:
-        self._name, self._whole, self._most_rows = name, timedelta(seconds=whole_seconds), most_rows
+    def __init__(self, name: str, *, whole_seconds: float) -> None:
+        self._name, self._whole = name, timedelta(seconds=whole_seconds)
         self._baseline: Baseline | None = None  # of the version accepted last, while this process lives
         self._read: Baseline | None = None  # of the version read last, which nobody may have accepted yet
         self._refused = not whole_seconds  # the database is not asked
@@ -216,7 +215,7 @@ class Follower:
             tallies = changes.tally([part.begin for part in baseline.parts[1:]], baseline.mark)
             if tallies is None:
                 return None
-            return plan(baseline, tallies, changes.present, most_rows=self._most_rows, needed=needed)
+            return plan(baseline, tallies, changes.present, needed=needed)
         except TableFaultError as error:
             self._refuse(error)
             raise ChangesUntoldError("the database refuses to tell what changed") from error
@@ -265,11 +264,11 @@ def contents(objects: Iterable[TableObject]) -> frozenset[tuple[str, bytes]]:
     return frozenset((one.key, one.fingerprint.sha256) for one in objects)
 
 
-def _runs(parts: Sequence[SeenPart], most_rows: int) -> list[list[int]]:
-    """Return the numbers of parts, together where one may end because it is full."""
-    runs = [[0]]
-    for number, (before, _) in enumerate(pairwise(parts), 1):
-        if before.rows < most_rows:
+def _runs(parts: Sequence[SeenPart]) -> list[list[int]]:
+    """Return the numbers of parts, together where one begins because the one before is full."""
+    runs: list[list[int]] = []
+    for number, part in enumerate(parts):
+        if not runs or part.begun is not Begun.FULL:
             runs.append([])
         runs[-1].append(number)
     return runs

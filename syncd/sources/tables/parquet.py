@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.sources.tables.base import Kind, TableFaultError
 from syncd.sources.tables.fit import all_fit, fault
+from syncd.sources.tables.row_width import width
 from syncd.sources.tables.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ DIGEST_FORM = b"syncd rows 1"  # another one makes every part be written anew
 _MOST_DIGITS_128, _MOST_DIGITS_256 = 38, 76
 _ROW_GROUP_ROWS = 65_536
 _DATA_PAGE_BYTES = 1 << 20
+_WIDE_BYTES = 2048  # rows are wide from here on, and are laid out otherwise than all others ever were
+_PIECE_BYTES = 1 << 20
 _COMPRESSION, _COMPRESSION_LEVEL = "zstd", 3
 _KIND = b"syncd.kind"  # in a field's metadata
 _TOLD_BY_METADATA = (Kind.DECIMAL, Kind.JSON)  # where they are strings to Arrow
@@ -63,6 +66,22 @@ def to_table(columns: Sequence[Column], rows: Sequence[Row], key_position: int) 
     Raises:
         TableFaultError: A value does not fit its column; the text names both and the row's key. Or as above.
     """
+    step = _rows_in_a_piece(rows)
+    pieces = [_piece(columns, rows[at : at + step], key_position) for at in range(0, max(len(rows), 1), step)]
+    return pieces[0] if len(pieces) == 1 else _pyarrow().concat_tables(pieces)
+
+
+def _rows_in_a_piece(rows: Sequence[Row]) -> int:
+    """Return of how many rows a chunk is made.
+
+    A chunk takes up to three times its size while it is made, and pages are not looked at before 1024 rows, or the
+    chunk's end: of wide rows chunks have to be small.
+    """
+    total = sum(map(width, rows))
+    return max(1, len(rows) * _PIECE_BYTES // total if total > _WIDE_BYTES * len(rows) else len(rows))
+
+
+def _piece(columns: Sequence[Column], rows: Sequence[Row], key_position: int) -> pa.Table:
     arrow, schema = _pyarrow(), arrow_schema(columns)
     arrays = []
     for position, column in enumerate(columns):

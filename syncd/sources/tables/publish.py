@@ -19,7 +19,7 @@ from syncd.sources.tables.csv_text import text_of
 from syncd.sources.tables.images import shown_of
 from syncd.sources.tables.incremental import SeenPart, split
 from syncd.sources.tables.part_names import key_bytes, part_name
-from syncd.sources.tables.parts import TARGET_ROWS, Part, cut
+from syncd.sources.tables.parts import TARGET_BYTES, TARGET_ROWS, Part, cut
 from syncd.sources.tables.schema import schema_json
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Publisher:
         image_column: None: its rows name no images.
         known: By key; empty makes every body be written and every row be told anew.
         spool: Takes the bodies.
-        target_rows: See :func:`syncd.sources.tables.parts.cut`.
+        target_rows, target_bytes: See :func:`syncd.sources.tables.parts.cut`.
         stopped: Asked after each batch of rows; True ends the pass.
         on_rows: Told of all rows of each part that changed, in order, some thousands at a time, with the part's name.
             Not of those of the parts that are gone. What it was told counts only when the pass has ended.
@@ -83,6 +83,7 @@ class Publisher:
     known: Mapping[str, KnownObject]
     spool: Spool
     target_rows: int = TARGET_ROWS
+    target_bytes: int = TARGET_BYTES
     stopped: Callable[[], bool] = lambda: False
     on_rows: Callable[[Sequence[RowImage]], None] | None = None
     there: Callable[[Collection[str]], Collection[str]] | None = None
@@ -197,8 +198,16 @@ class _Pass:
     def take_all(self, batches: Iterable[Sequence[Row]], *, is_first: bool = True) -> int:
         """Cut rows into parts, from the table's first row on or from one that begins a part, and return how many."""
         count = 0
-        for part in cut(batches, self._key_position, self.key_column.kind, target_rows=self._publisher.target_rows):
-            named = part if is_first else Part(part_name(self._encoded(part.rows[0][self._key_position])), part.rows)
+        parts = cut(
+            batches,
+            self._key_position,
+            self.key_column.kind,
+            target_rows=self._publisher.target_rows,
+            target_bytes=self._publisher.target_bytes,
+        )
+        for part in parts:
+            begin = part.rows[0][self._key_position]
+            named = part if is_first else part._replace(name=part_name(self._encoded(begin)))
             count += len(part.rows)
             self._take(named)
             part.rows.clear()  # else two parts would be held while the next is gathered
@@ -229,7 +238,7 @@ class _Pass:
                 parquet.write_part(path, table)
                 fingerprint = self._spool.keep(path)
             self._objects[key] = _object(key, fingerprint, len(part.rows), digest, hidden)
-        self._parts.append(SeenPart(part.name, part.rows[0][self._key_position], len(part.rows)))
+        self._parts.append(SeenPart(part.name, part.rows[0][self._key_position], len(part.rows), part.begun))
         if not unchanged:
             self._changed.append(part.name)
             self._tell(part, shown)

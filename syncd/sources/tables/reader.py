@@ -8,14 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from syncd.errors import SyncdError
+from syncd.errors import RepeatedRowError, SyncdError
 from syncd.model import TableVersion
-from syncd.sources.tables import guard
+from syncd.sources.tables.agreement import Agreement
+from syncd.sources.tables.base import TableFaultError
 from syncd.sources.tables.incremental import ChangesUntoldError, Follower, contents
-from syncd.sources.tables.parts import MOST_TIMES, TARGET_ROWS
 from syncd.sources.tables.publish import KnownObject, Publisher, part_of
 from syncd.sources.tables.publish_csv import publish_csv
 from syncd.sources.tables.schema import compare, finds_images_alike, schema_json
+from syncd.sources.tables.sign_of_life import SignOfLife
 from syncd.sources.tables.spool import Spool
 
 if TYPE_CHECKING:
@@ -40,15 +41,9 @@ class _Refused:
     """A version that was read and not taken: while the database is as it was, it need not be read again."""
 
     token: Hashable | None
-    error: SyncdError
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a person is asked about; an approval covers this and nothing that comes later."""
-
-    columns: bytes
-    rows: int | None  # None: the columns were in question, and the rows not counted yet
+    fact: str
+    cause: str
+    next_step: str
 
 
 class TableReader:
@@ -69,18 +64,16 @@ class TableReader:
         *,
         stopped: Callable[[], bool],
     ) -> None:
-        self._settings, self._database, self._inventory, self._stopped = settings, database, inventory, stopped
+        self._settings, self._database, self._inventory = settings, database, inventory
+        self._stopped = self.life = SignOfLife(stopped)
         self.limits = settings.limits
         self._spool = Spool(settings.spool_dir)
-        self._follower = Follower(
-            settings.name, whole_seconds=settings.full_read_seconds, most_rows=MOST_TIMES * TARGET_ROWS
-        )
+        self._follower = Follower(settings.name, whole_seconds=settings.full_read_seconds)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"syncd-table-{settings.name}")
         self._job: Future[bool] | None = None
         self._token: Hashable | None = None  # of the version accepted last
         self._refused: _Refused | None = None
-        self._shown: _Shown | None = None
-        self._approved: _Shown | None = None
+        self._agreement = Agreement(settings.name, inventory)
         self._asked = self._answered = 0  # how often it was asked to read anew, and which of these were answered
         self._rewrite: set[str] = set()  # keys whose bodies are written although they may be unchanged
         self.has_version = False  # one is known, from this run or an earlier one
@@ -96,12 +89,12 @@ class TableReader:
             PublishingStoppedError: ``stopped`` said so.
             JournalError: The disk is full.
         """
-        job = self._threads.submit(self._read, asyncio.get_running_loop(), now, reason)
+        job = self._threads.submit(self.life.during, self._read, asyncio.get_running_loop(), now, reason)
         self._job = job
         return await asyncio.wrap_future(job)
 
     async def join(self) -> None:
-        """Return once no read is under way any more, also one whose caller was cancelled."""
+        """Return once no read is under way any more, also one whose caller was cancelled: the newest comes last."""
         if self._job is not None:
             await asyncio.to_thread(wait, [self._job])
 
@@ -131,15 +124,21 @@ class TableReader:
 
     def approve(self) -> None:
         """Let the next look take what was held, unless more is gone by then or the columns are others."""
-        self._approved, self._refused = self._shown, None
+        self._agreement.approve()
+        self._refused = None
+
+    def fits_otherwise(self) -> bool:
+        """Return whether the version that was not taken fits the images otherwise than when it was read. Blocks."""
+        return self._refused is not None and self._agreement.fits_otherwise()
 
     def _read(self, loop: asyncio.AbstractEventLoop, now: datetime, reason: str) -> bool:
         known = self._inventory.known_table(self._settings.name)
         self.has_version = known is not None
         rewrite = self._keep_bodies(known)
         token = self._database.probe()
-        if token is not None and self._refused is not None and token == self._refused.token:
-            raise self._refused.error
+        if token is not None and self._refused and token == self._refused.token and not self.fits_otherwise():
+            said = self._refused  # one error raised again and again would keep what each of its ways had in hand
+            raise HeldVersionError(said.fact, cause=said.cause, next_step=said.next_step)
         asked = self._asked
         nothing_asked = not rewrite and asked == self._answered
         if token is not None and token == self._token and known is not None and nothing_asked and self._has_rows(known):
@@ -150,7 +149,7 @@ class TableReader:
             except ChangesUntoldError:  # its transaction is over
                 is_new = self._read_anew(loop, known, rewrite, token, now, reason)
         except HeldVersionError as error:
-            self._refused = _Refused(token, error)
+            self._refused = _Refused(token, error.fact, error.cause, error.next_step)
             raise
         self._answered = asked
         return is_new
@@ -171,7 +170,8 @@ class TableReader:
             _wait_for(loop, self._inventory.begin_rows(self._settings.name))
             published = self._publish(loop, reading, known, rewrite, now)
             column_count = len(reading.columns)
-        self._agree_to_rows(known, published, columns)
+        changed = self._changed_parts(known, published)
+        self._agree_to_rows(known, published, columns, changed, now)
         version = TableVersion(
             name=self._settings.name,
             objects=published.objects,
@@ -181,9 +181,9 @@ class TableReader:
             observed_at=now,
             reason=reason,
         )
-        changed = self._changed_parts(known, published)
         _wait_for(loop, self._inventory.record_table(version, changed_parts=changed))
-        self._token, self._refused, self._shown, self._approved = token, None, None, None
+        self._agreement.accepted(now)
+        self._token, self._refused = token, None
         self._follower.accept()
         self._rewrite -= rewrite
         self._keep_bodies(self._inventory.known_table(self._settings.name))
@@ -228,7 +228,14 @@ class TableReader:
         now: datetime,
     ) -> Published:
         def tell(rows: Sequence[RowImage]) -> None:
-            _wait_for(loop, self._inventory.add_rows(self._settings.name, rows))
+            try:
+                _wait_for(loop, self._inventory.add_rows(self._settings.name, rows))
+            except RepeatedRowError as error:
+                raise TableFaultError(
+                    error.fact,
+                    cause="its keys did not come in ascending order, or two of them read alike",
+                    next_step="report it: syncd reads the keys in order and checks them",
+                ) from error
 
         objects = [one.object for one in known.objects] if known is not None and self._has_rows(known) else []
         how: dict[str, Any] = {
@@ -253,28 +260,23 @@ class TableReader:
 
     def _agree_to_columns(self, known: KnownTable | None, reading: TableReading, columns: bytes) -> None:
         change = compare(known.schema if known is not None else "", reading.columns, self._settings.key)
-        if not change.reasons or (self._approved is not None and self._approved.columns == columns):
+        if not change.reasons or self._agreement.covers_columns(columns):
             return
-        self._shown = _Shown(columns, None)
         raise HeldVersionError(
             f"the table {self._settings.name} has other columns than before: {'; '.join(change.reasons)}",
             cause="models trained on it may count on them, so the last version stays published",
             next_step="syncd approve, if that is intended",
         )
 
-    def _agree_to_rows(self, known: KnownTable | None, published: Published, columns: bytes) -> None:
-        before = known.rows if known is not None else 0
-        held = guard.why_held(self._settings.name, before, published.rows, self.limits)
-        if not held or (
-            self._approved is not None and published.rows >= (self._approved.rows or 0) and self._rows_shown
-        ):
-            return
-        self._shown = _Shown(columns, published.rows)
-        raise HeldVersionError(held)
-
-    @property
-    def _rows_shown(self) -> bool:
-        return self._approved is not None and self._approved.rows is not None
+    def _agree_to_rows(
+        self, known: KnownTable | None, published: Published, columns: bytes, changed: list[str] | None, now: datetime
+    ) -> None:
+        compared = changed if self._settings.excludes else None
+        held = self._agreement.why_held(
+            known, published.rows, limits=self.limits, now=now, columns=columns, changed_parts=compared
+        )
+        if held:
+            raise HeldVersionError(held)
 
 
 def _changes_in(reading: TableReading) -> ChangeAware | None:
