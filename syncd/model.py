@@ -96,6 +96,7 @@ class PairedLoss:
     rows: int  # that name an image of the source
     images: int  # of the source that some row names, those aside that are withheld anyway
     of_images: int  # that are not withheld now
+    of_rows: int | None = None  # of the last version, those that name one; None: not counted
 
 
 @dataclass(frozen=True, slots=True)

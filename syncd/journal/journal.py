@@ -173,15 +173,10 @@ class Journal:
         with self._one_read() as connection:
             return closure.misshown(connection, name)
 
-    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+    def paired_loss(self, name: str, changed_parts: Sequence[str], *, counts_all: bool = False) -> PairedLoss:
         """See ``Inventory.paired_loss``."""
         with self._one_read() as connection:
-            return paired_loss.paired_loss(connection, name, changed_parts)
-
-    def paired_rows(self, name: str) -> int:
-        """See ``Inventory.paired_rows``."""
-        with self._one_read() as connection:
-            return paired_loss.paired_rows(connection, name)
+            return paired_loss.paired_loss(connection, name, changed_parts, counts_all=counts_all)
 
     def published_rows(self, name: str, since: datetime) -> Sequence[tuple[datetime, int]]:
         """See ``Inventory.published_rows``."""

@@ -77,15 +77,19 @@ WHERE r.table_name = :name AND r.seen = 1 AND {_COUNTED}
 """
 
 
-def paired_loss(connection: sqlite3.Connection, name: str, changed_parts: Sequence[str]) -> PairedLoss:
-    """Return how much less fits together once the rows laid by take the place of those these pieces held."""
+def paired_loss(
+    connection: sqlite3.Connection, name: str, changed_parts: Sequence[str], *, counts_all: bool = False
+) -> PairedLoss:
+    """Return how much less fits together once the rows laid by take the place of those these pieces held.
+
+    Args:
+        connection: In one read: images come and go meanwhile.
+        name: The table's.
+        changed_parts: These pieces.
+        counts_all: Say of how many rows; that costs the whole table.
+    """
     values = {"name": name, "parts": json.dumps(list(changed_parts))}
     (rows,) = connection.execute(_FEWER_ROWS, values).fetchone()
     images, of_images = connection.execute(_FEWER_IMAGES, values).fetchone()
-    return PairedLoss(rows, images, of_images)
-
-
-def paired_rows(connection: sqlite3.Connection, name: str) -> int:
-    """Return how many rows of the version accepted last count as paired; costs the whole table."""
-    (count,) = connection.execute(_PAIRED_ROWS, {"name": name}).fetchone()
-    return int(count)
+    (of_rows,) = connection.execute(_PAIRED_ROWS, values).fetchone() if counts_all else (None,)
+    return PairedLoss(rows, images, of_images, of_rows)

@@ -80,18 +80,17 @@ class Inventory(Protocol):
         Reads, as the ``known_*`` methods.
         """
 
-    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+    def paired_loss(self, name: str, changed_parts: Sequence[str], *, counts_all: bool = False) -> PairedLoss:
         """Return what the version whose rows were laid by would take out of what fits together, by its rows alone.
 
-        Reads, as the ``known_*`` methods. Of a table whose rows are kept; its cost follows the rows laid by.
+        Reads, as the ``known_*`` methods; all of it is of one moment. Of a table whose rows are kept; its cost follows
+        the rows laid by.
 
         Args:
             name: The table's.
             changed_parts: As for :meth:`record_table`.
+            counts_all: Say of how many rows, too; that costs the whole table.
         """
-
-    def paired_rows(self, name: str) -> int:
-        """Return of how many rows of the last version the source holds the image; its cost follows the whole table."""
 
     def published_rows(self, name: str, since: datetime) -> Sequence[tuple[datetime, int]]:
         """Return when snapshots were begun and how many rows of a table they hold; the oldest first.

@@ -128,7 +128,7 @@ class MemoryInventory:
         rows = self.rows.get(name, {}).values()
         return {row.part for row in rows if row.shown != bool(self.staged_images([row.image or ""]))}
 
-    def paired_loss(self, name: str, changed_parts: Sequence[str]) -> PairedLoss:
+    def paired_loss(self, name: str, changed_parts: Sequence[str], *, counts_all: bool = False) -> PairedLoss:
         incoming, before = self._incoming.get(name, {}), self.rows.get(name, {})
         replaced = {key: row for key, row in before.items() if row.part in set(changed_parts) or key in incoming}
         after = {key: row for key, row in before.items() if key not in replaced} | incoming
@@ -137,10 +137,8 @@ class MemoryInventory:
             sum(map(self._is_paired, replaced.values())) - sum(row.image in self.live for row in incoming.values()),
             len(named_before) - len(named_now),
             sum(key.startswith("images/") for key in self.live),
+            sum(map(self._is_paired, before.values())) if counts_all else None,
         )
-
-    def paired_rows(self, name: str) -> int:
-        return sum(map(self._is_paired, self.rows.get(name, {}).values()))
 
     def _is_paired(self, row: RowImage) -> bool:
         return row.image in self.live or (row.shown and row.image not in self.going)

@@ -164,6 +164,9 @@ class PretendedTable:
             name=self.name, available=sound, complete=self._complete and sound, scanning=False, settling=0
         )
 
+    async def fits_otherwise(self) -> bool:
+        return False  # it holds nothing back
+
     async def lay_by(self) -> tuple[list[str], dict[str, bytes], set[str]]:
         """Read all of it and lay by the rows of the pieces that changed; nothing follows from that yet."""
         state, journal = self._state, self._world.journal

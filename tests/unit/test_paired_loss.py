@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.journal import absence, closure, observations, table_rows, tables
-from syncd.journal.paired_loss import paired_loss, paired_rows
-from syncd.model import PairedLoss, RowImage
-from tests.support.observing import absent, present
+from syncd.journal.paired_loss import paired_loss
+from syncd.model import DeletionLimits, KnownObject, KnownTable, PairedLoss, RowImage
+from syncd.sources.tables.agreement import Agreement
+from tests.support.memory_inventory import MemoryInventory
+from tests.support.observing import START, absent, present
 from tests.support.table_versions import table_object, table_version
 from tests.unit.test_closure import commit, images, new_journal, stage
 
@@ -55,6 +57,10 @@ def lost(connection: sqlite3.Connection, rows: Rows, *changed: str) -> tuple[int
     return found.rows, found.images
 
 
+def paired_rows(connection: sqlite3.Connection) -> int | None:
+    return paired_loss(connection, "labels", [], counts_all=True).of_rows
+
+
 @pytest.fixture
 def three(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Three rows, each with its image, published."""
@@ -72,7 +78,7 @@ def test_a_first_version_and_rows_before_their_images_lose_nothing(connection):
     assert lost(connection, named("a", "b", None, "c")) == (0, 0)
     images(connection, "a")
     assert lost(connection, named("a", "b", None, "c")) == (0, 0)
-    assert paired_rows(connection, "labels") == 1
+    assert paired_rows(connection) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_images_of_the_source_that_are_not_sent_yet_are_there(three):
 def test_rows_of_images_that_went_are_no_loss_of_the_table(three):
     """The person who let the images go need not be asked again; nor while they are being asked."""
     observations.record(three, [absent(f"images/{name}") for name in "ab"])
-    assert paired_rows(three, "labels") == 1
+    assert paired_rows(three) == 1
     assert lost(three, named("a", "b", "c")) == (0, 0)
     stage(three)
     assert lost(three, named("a", "b", "c")) == (0, 0)
@@ -127,7 +133,7 @@ def test_rows_that_are_published_without_an_image_are_lost_once_only_pairs_are(c
     images(connection, "a")
     accept(connection, named("a", "b", None), excludes=False)
     commit(connection)
-    assert paired_rows(connection, "labels") == 3
+    assert paired_rows(connection) == 3
     assert lost(connection, named("a", "b", None)) == (2, 0)
     accept(connection, named("a", "b", None))
     assert lost(connection, named("a", "b", None)) == (0, 0)
@@ -173,4 +179,29 @@ def test_it_is_as_if_all_rows_were_compared(before: Rows, after: Rows, parts: se
         paired = [[image for _, image in rows.values() if image in then] for rows in (before, now)]
         assert found.rows == len(paired[0]) - len(paired[1])
         assert found.images == len(set(paired[0])) - len(set(paired[1]))
-        assert paired_rows(connection, "labels") == len(paired[0])
+        assert paired_rows(connection) == len(paired[0])
+
+
+def test_an_image_that_goes_while_it_is_counted_does_not_make_one_row_all_there_are() -> None:
+    """What is lost and of how much are of one moment: else the last row with an image would be held as if all went."""
+    of_a_row_that_went = [PairedLoss(1, 0, 2), PairedLoss(0, 0, 1, 1)]  # before and after its image went, too
+
+    class Inventory(MemoryInventory):
+        def paired_loss(self, *_: object, counts_all: bool = False) -> PairedLoss:
+            found = of_a_row_that_went.pop(0)
+            assert counts_all == (found.of_rows is not None)
+            return found
+
+    part = table_object("tables/labels/part-0.parquet", b"p", rows=2, hidden=1)
+    known = KnownTable(
+        name="labels",
+        objects=(KnownObject(object=part, staged=True),),
+        rows=2,
+        columns=2,
+        schema="",
+        keeps_rows=True,
+        read_at=START,
+    )
+    limits = DeletionLimits(max_delete_percent=100)
+    assert Agreement("labels", Inventory()).why_held(known, 1, limits=limits, now=START, changed_parts=["p"]) == ""
+    assert of_a_row_that_went == []

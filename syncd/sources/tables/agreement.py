@@ -88,8 +88,9 @@ class Agreement:
             return ""
         if self._recent is None:
             self._recent = self._recent_losses(known, limits, now)
-        paired = None if changed_parts is None else self._inventory.paired_loss(self._name, changed_parts)
-        lost, why = self._compared(known, rows, paired, limits, self._recent.until(now))
+        recent = self._recent.until(now)
+        paired = None if changed_parts is None else self._paired_loss(known, changed_parts, limits, recent)
+        lost, why = self._compared(known, rows, paired, limits, recent)
         is_agreed = bool(why) and self._covers(lost)
         self._judged = _Judged(lost, is_agreed, paired, changed_parts or ())
         if not why or is_agreed:
@@ -123,6 +124,15 @@ class Agreement:
         agreed = None if self._approved is None else self._approved.lost
         return agreed is not None and all(less <= most for less, most in zip(lost, agreed, strict=True))
 
+    def _paired_loss(
+        self, known: KnownTable, changed_parts: Sequence[str], limits: DeletionLimits, recent: Amounts
+    ) -> PairedLoss:
+        found = self._inventory.paired_loss(self._name, changed_parts)
+        if not known.keeps_rows or not guard.is_beyond(found.rows, _shown_rows(known), recent.paired, limits):
+            return found
+        # both numbers of one moment: an image that went in between would make of one row all there are
+        return self._inventory.paired_loss(self._name, changed_parts, counts_all=True)
+
     def _compared(
         self, known: KnownTable, rows: int, paired: PairedLoss | None, limits: DeletionLimits, recent: Amounts
     ) -> tuple[Amounts, str]:
@@ -131,13 +141,11 @@ class Agreement:
         told = [guard.why_held(self._name, known.rows, rows, limits, recent=recent.rows)]
         if paired is None:
             return Amounts(rows=lost), told[0]
-        shown = known.rows - sum(one.object.hidden for one in known.objects)
+        shown = _shown_rows(known)
         # which images the rows of the last version name may not be known: then all of them were published
         unpaired = paired.rows if known.keeps_rows else shown + paired.rows
         if not told[0] or unpaired > lost:
-            before = shown
-            if known.keeps_rows and guard.is_beyond(unpaired, before, recent.paired, limits):
-                before = max(before, self._inventory.paired_rows(self._name))  # images are on their way
+            before = max(shown, paired.of_rows or 0)  # images may be on their way
             told.append(guard.why_unpaired(self._name, before, unpaired, limits, recent=recent.paired))
         if not any(told) or paired.images > max(lost, unpaired):
             told.append(guard.why_unnamed(self._name, paired.of_images, paired.images, limits, recent=recent.images))
@@ -157,3 +165,7 @@ class Agreement:
             else:
                 recent.add(at, Amounts(rows=before - after))
         return recent
+
+
+def _shown_rows(known: KnownTable) -> int:
+    return known.rows - sum(one.object.hidden for one in known.objects)
