@@ -16,7 +16,7 @@ from syncd.keys import describe_key_fault, key_fault
 from syncd.store import translate
 from syncd.store.base import SHA256_METADATA, DeleteOutcome, ObjectInfo, digest_from_metadata, fetched_whole
 from syncd.store.observing import nobody
-from syncd.store.s3_body import CHANGED, CHUNK_BYTES, StreamedBody, as_body, matches
+from syncd.store.s3_body import CHANGED, CHUNK_BYTES, SMALL_BYTES, StreamedBody, as_body, matches
 from syncd.store.s3_calls import Calls
 from syncd.store.s3_direct import DirectS3
 from syncd.store.s3_general import GeneralClient, plain_errors
@@ -107,6 +107,8 @@ class S3Gateway:
         """See ``ObjectStore.put``. Bytes that are not those of the SHA-256 are refused by the server unstored."""
         doing = f"storing {key}"
         _check(key, doing)
+        if fingerprint.size_bytes > SMALL_BYTES:
+            await self._general.opened()
         piece_bytes = min(fingerprint.size_bytes, CHUNK_BYTES)
         self._leaving_bytes += piece_bytes
         patience_s = self._leaving_bytes / SLOWEST_UPLINK_BYTES_A_SECOND
@@ -179,8 +181,8 @@ class S3Gateway:
         """See ``ObjectStore.head``. None also where the branch or the repository is missing."""
         doing = f"looking up {key}"
         _check(key, doing)
+        client = await self._general.opened()  # which may take a second: none of the server's
         async with self._calls.one("HeadObject", doing):
-            client = await self._general.opened()
             try:
                 with plain_errors():
                     answer = await client.head_object(Bucket=self._place.repository, Key=self._path(key))
@@ -203,8 +205,8 @@ class S3Gateway:
         """See ``ObjectStore.fetch``."""
         doing = f"reading {key}"
         _check(key, doing)
+        client = await self._general.opened()
         async with self._calls.one("GetObject", doing) as progressed:
-            client = await self._general.opened()
             with plain_errors():
                 answer = await client.get_object(Bucket=self._place.repository, Key=self._path(key))
             self._etag(answer, doing)
