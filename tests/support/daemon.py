@@ -242,7 +242,8 @@ class Daemon:
     def stop(self) -> None:
         """Stop it in an orderly way; it must end with 0."""
         self.signal(signal.SIGTERM)
-        assert self.wait() == 0, self.log()
+        code = self.wait()
+        assert code == 0, f"it ended with {code}:\n{self.log()}"
 
     def kill(self) -> None:
         """End it as a power cut would."""
