@@ -39,7 +39,7 @@ def watched(dataset: Dataset) -> Dataset:
 
 def fetch(dataset: Dataset, path: str, token: str = "") -> tuple[int, str]:
     """Ask the running daemon over HTTP."""
-    address = dataset.status()["http"]["address"]
+    address = dataset.status_until(lambda seen: seen["http"]["address"], "it listens")["http"]["address"]
     request = urllib.request.Request(f"http://{address}{path}", headers={"Authorization": f"Bearer {token}"})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the daemon's own address
@@ -103,7 +103,7 @@ def test_probes_tell_an_outage_from_a_death(
 
 def test_a_port_that_is_taken_is_said_and_stops_nothing(watched: Dataset, make_dataset: Callable[..., Dataset]) -> None:
     watched.start()
-    taken = watched.status()["http"]["address"]
+    taken = watched.status_until(lambda seen: seen["http"]["address"], "it listens")["http"]["address"]
     other = make_dataset(name="other", staging_branch="other-staging")
     other.configure(service={**other.sections["service"], "listen": taken})
     other.start()
