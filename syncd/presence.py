@@ -1,4 +1,4 @@
-"""What is at a path, as far as this user can tell: what they may not look into counts as not there.
+"""What a path means and what is there, as far as this user can tell: what they may not look into is not there.
 
 ``Path.exists`` and its like raise there, which is no answer to that question: the state of a service with a user of its
 own, for one, lies below a folder that is root's alone.
@@ -26,3 +26,8 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Return whether there is a folder."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def expanded(text: str) -> str:
+    """Return a path with the home folder it begins with; that of nobody known stays as it is."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises for those

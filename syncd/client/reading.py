@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from syncd.model import IMAGES
 from syncd.snapshots.checked import read_object
 from syncd.snapshots.comparison import compare
 from syncd.snapshots.image_rows import ImageRows
-from syncd.snapshots.in_use import in_use
 from syncd.snapshots.object_cache import ObjectCache
 from syncd.snapshots.placing import Placing
 from syncd.snapshots.pull import Pull, Pulled
@@ -123,7 +121,7 @@ async def pull(session: Session, snapshot: SnapshotFacts, folder: Path, options:
     found, settings = snapshot._found, session.settings  # noqa: SLF001 - of this room
     cache = ObjectCache(Path(options.cache or settings.pull.cache_dir), settings.pull.cache_bytes)
     with cache:
-        async with in_use(session.reader.pins, found.commit.id, clock=lambda: datetime.now(UTC)):
+        async with session.in_use(found.commit.id):
             return await Pull(
                 found=found,
                 versions=session.versions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from syncd.errors import PermanentStoreError, StoreError
 from syncd.keys import is_folder_marker
 from syncd.model import IMAGES, TABLES
 from syncd.snapshots import manifest, putting
-from syncd.snapshots.in_use import in_use
 from syncd.snapshots.object_cache import ObjectCache
 from syncd.snapshots.restore import Put, Removal, Restored, RestoreError, Restorer, Step
 from syncd.snapshots.selection import areas_of, belongs
@@ -31,7 +30,6 @@ from syncd.threads import in_thread_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from syncd.client.session import Session
@@ -86,7 +84,7 @@ async def restore_to(session: Session, snapshot: SnapshotFacts, folder: Path, op
         StoreError: lakeFS does not answer or refuses, or an object is damaged or gone.
     """
     done = Restored()
-    async with _held(session, snapshot):
+    async with session.in_use(snapshot.commit_id):
         areas = await areas_of(options.paths, snapshot._found, session.versions, session.settings.lakefs.prefix)  # noqa: SLF001 - of this room
         try:
             await in_thread_to_its_end(partial(folder.mkdir, parents=True, exist_ok=True))
@@ -111,7 +109,7 @@ async def restore_into_source(session: Session, snapshot: SnapshotFacts, options
         SyncdError: A snapshot cannot be taken, or lakeFS does not answer or refuses.
     """
     settings, pins = session.reader.settings, session.reader.pins
-    async with _held(session, snapshot):  # the snapshot before has the keep rules applied
+    async with session.in_use(snapshot.commit_id):  # the snapshot before has the keep rules applied
         areas = await areas_of(options.paths, snapshot._found, session.versions, settings.lakefs.prefix)  # noqa: SLF001 - as above
         asked = TakeOptions(reason=f"before {snapshot.name} is restored", timeout=options.timeout)
         before = await _found(session, await take(settings, asked))
@@ -130,10 +128,6 @@ async def restore_into_source(session: Session, snapshot: SnapshotFacts, options
             await let_go(pins, before)
             told.pinned = False
     return told
-
-
-def _held(session: Session, snapshot: SnapshotFacts) -> AbstractAsyncContextManager[None]:
-    return in_use(session.reader.pins, snapshot.commit_id, clock=lambda: datetime.now(UTC))
 
 
 async def _found(session: Session, answer: Mapping[str, Any]) -> SnapshotFacts:

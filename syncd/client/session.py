@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from syncd.service.lakefs import open_reader
+from syncd.snapshots.in_use import in_use
 from syncd.snapshots.reference import LATEST, find, find_at, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from contextlib import AbstractAsyncContextManager
 
     from syncd.config import Settings
     from syncd.service.lakefs import Reader
@@ -57,6 +59,10 @@ class Session:
             if commit_id not in self._objects:
                 self._objects[commit_id] = await self._stack.enter_async_context(self.reader.objects(commit_id))
         return self._objects[commit_id]
+
+    def in_use(self, commit_id: str) -> AbstractAsyncContextManager[None]:
+        """Keep the keep rules and garbage collection from a commit meanwhile; see ``snapshots.in_use``."""
+        return in_use(self.reader.pins, commit_id, clock=lambda: datetime.now(UTC))
 
     async def find(self, asked: str, at: str | datetime | None) -> Pinned:
         """Return the commit a caller means; see ``snapshots.reference``."""

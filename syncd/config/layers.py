@@ -6,7 +6,6 @@ A layer is a source for pydantic-settings, which lays the layers over each other
 from __future__ import annotations
 
 import json
-import os
 import re
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from syncd.config.faults import ConfigFault, value_text
 from syncd.config.settings import Settings, section_fields
 from syncd.config.values import kinds
+from syncd.presence import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -212,5 +212,5 @@ def resolve_path(text: str, *, base: Path, home: Path | None) -> str:
     if text == "~" or text.startswith("~/"):
         return str(home / text[2:]) if home else text
     if text.startswith("~"):
-        return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises for an unknown user
+        return expanded(text)
     return str(base / text)

@@ -17,6 +17,7 @@ from syncd.doctor.outside import said_by
 from syncd.embedded.binary import cached_path, version_of
 from syncd.embedded.build import PINNED_VERSION
 from syncd.embedded.toolchain import FOR_A_UNIT
+from syncd.presence import expanded
 from syncd.service.descriptors import EACH, RESERVE
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def of_binary(environ: Mapping[str, str]) -> Finding:
     """Return where the embedded lakeFS's binary is, without building one. Blocks, for a fraction of a second."""
     name, chosen = "lakefs.binary", environ.get("SYNCD_LAKEFS_BINARY")
     if chosen:
-        version = version_of(Path(os.path.expanduser(chosen)))  # noqa: PTH111 - of whom there is not, it is no file
+        version = version_of(Path(expanded(chosen)))
         if version is None:
             return fail(name, f"$SYNCD_LAKEFS_BINARY is {chosen}, which does not run", "unset SYNCD_LAKEFS_BINARY")
         return _of_version(name, chosen, version)

@@ -6,7 +6,6 @@ Read from where they stand, not from the checked configuration: one that cannot 
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from contextlib import suppress
@@ -20,7 +19,7 @@ from syncd.config.load import leaves
 from syncd.config.report import value_at
 from syncd.config.secrets import SECRET_KEY, SHORTEST, passwords
 from syncd.embedded.installation import Installation
-from syncd.presence import is_file
+from syncd.presence import expanded, is_file
 from syncd.service.logs import HIDDEN, Redaction
 from syncd.sources.tree import shown
 
@@ -119,7 +118,7 @@ def _in_table(table: Mapping[str, Any], base: Path) -> Iterator[str]:
                     yield from _in_table(item, base)
         elif isinstance(value, str) and SECRET_KEY.search(key):
             if key.endswith("_file"):
-                yield from _held(base / os.path.expanduser(value))  # noqa: PTH111 - leaves be whom there is not
+                yield from _held(base / expanded(value))
             else:
                 yield _whole(value) if key in _ALL_SECRET else value
 

@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from syncd.embedded import build
 from syncd.embedded.progress import Progress, TerminalProgress
 from syncd.errors import EmbeddedServerError
-from syncd.presence import is_file
+from syncd.presence import expanded, is_file
 from syncd.threads import in_thread_to_its_end
 
 Target = Literal["lakefs", "lakectl"]
@@ -100,7 +100,7 @@ def _from_environment(target: Target, progress: Progress) -> Path | None:
     value = os.environ.get(variable)
     if not value:
         return None
-    binary = Path(os.path.expanduser(value)).absolute()  # noqa: PTH111 - of whom there is not, it is no file
+    binary = Path(expanded(value)).absolute()
     fact = None
     if not is_file(binary):
         fact = f"${variable} is {value}, which is not a file"

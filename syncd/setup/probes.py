@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from syncd.config import DEFAULT_INCLUDE, TableSettings, rules
 from syncd.config.credentials import UnfitSecretError, below_trusted_folder, read_secret
 from syncd.doctor import tables
+from syncd.presence import expanded
 from syncd.setup.questions import SetupError
 from syncd.sources import tree
 from syncd.sources.ignore_file import load_rules
@@ -26,7 +27,7 @@ MOST_COUNTED, COUNT_S = 10_000, 2.0
 
 def absolute(text: str) -> Path:
     """Return the path that a person means, ~ and all."""
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111  # "..", not symlinks, is taken out
+    return Path(os.path.abspath(expanded(text)))  # noqa: PTH100  # "..", but not symlinks, is taken out
 
 
 @dataclass(frozen=True, slots=True)

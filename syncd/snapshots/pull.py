@@ -120,7 +120,8 @@ class Pull:
                 await asyncio.to_thread(target.require_ours, delete=self.delete)
                 try:
                     await self._build(target, done)
-                    done.kept += await self._switch(target)
+                    kept = await in_thread_to_its_end(partial(target.switch, delete=self.delete))
+                    done.kept += [] if kept is None else [kept]
                 finally:
                     await in_thread_to_its_end(target.discard)
             await in_thread_to_its_end(self.cache.evict)
@@ -135,10 +136,6 @@ class Pull:
         if done.faults:
             raise self._incomplete(done)
         await in_thread_to_its_end(partial(target.about, self.about))
-
-    async def _switch(self, target: Target) -> list[Path]:
-        kept = await in_thread_to_its_end(partial(target.switch, delete=self.delete))
-        return [] if kept is None else [kept]
 
     async def _list(self, target: Target, done: Pulled) -> None:
         for area in await areas_of(self.paths, self.found, self.versions, self.prefix):

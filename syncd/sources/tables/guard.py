@@ -74,33 +74,20 @@ def why_held(name: str, before: int, now: int, limits: DeletionLimits, *, recent
         limits: What may go unasked.
         recent: How many more there were within the last hour.
     """
-    lost = before - now
-    if not is_beyond(lost, before, recent, limits):
-        return ""
-    gone, percent = _share(lost, before, recent)
-    return f"{gone} rows of {name} are gone{percent}, as after a TRUNCATE or a half-done load; {_STAYS}"
+    what = f"rows of {name} are gone"
+    return _told(what, "as after a TRUNCATE or a half-done load", before, before - now, limits, recent)
 
 
 def why_unpaired(name: str, before: int, lost: int, limits: DeletionLimits, *, recent: int = 0) -> str:
     """Return why a table is not published of which ``lost`` of ``before`` rows name no image any more; else ""."""
-    if not is_beyond(lost, before, recent, limits):
-        return ""
-    gone, percent = _share(lost, before, recent)
-    return (
-        f"{gone} rows of {name} would be left out{percent}, since they are gone or name no image that is there, as"
-        f" after an UPDATE of too much; {_STAYS}"
-    )
+    how = "since they are gone or name no image that is there, as after an UPDATE of too much"
+    return _told(f"rows of {name} would be left out", how, before, lost, limits, recent)
 
 
 def why_unnamed(name: str, before: int, lost: int, limits: DeletionLimits, *, recent: int = 0) -> str:
     """Return why a table is not published of which no row names ``lost`` of ``before`` images any more; else ""."""
-    if not is_beyond(lost, before, recent, limits):
-        return ""
-    gone, percent = _share(lost, before, recent)
-    return (
-        f"{gone} images would be left out{percent}, since no row of {name} names them any more, as after an UPDATE of"
-        f" too much; {_STAYS}"
-    )
+    how = f"since no row of {name} names them any more, as after an UPDATE of too much"
+    return _told("images would be left out", how, before, lost, limits, recent)
 
 
 def is_beyond(lost: int, before: int, recent: int, limits: DeletionLimits) -> bool:
@@ -108,10 +95,13 @@ def is_beyond(lost: int, before: int, recent: int, limits: DeletionLimits) -> bo
     return lost > 0 and (lost >= before or limits.beyond(lost + recent, before + recent))
 
 
-def _share(lost: int, before: int, recent: int) -> tuple[str, str]:
+def _told(what: str, how: str, before: int, lost: int, limits: DeletionLimits, recent: int) -> str:
+    """Return what is told of a loss that a person is to be asked about, with how much and its share; else ""."""
+    if not is_beyond(lost, before, recent, limits):
+        return ""
     gone, all_ = lost + recent, max(before + recent, lost + recent)
     within = ", within an hour" if recent else ""
-    return f"{gone:,} of {all_:,}", f" ({100 * gone / all_:.0f} %{within})"
+    return f"{gone:,} of {all_:,} {what} ({100 * gone / all_:.0f} %{within}), {how}; {_STAYS}"
 
 
 def _minute(at: datetime) -> int:
