@@ -8,6 +8,7 @@ checkpoints; readers are read-only connections that never checkpoint, one for ea
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import sqlite3
 import threading
@@ -64,7 +65,7 @@ class Database:
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._examination.stop)
-        self._readers.close()
+        await asyncio.to_thread(self._readers.close)
         if self._connection is not None:  # the last one to close brings everything into the file, and takes -wal away
             await asyncio.to_thread(self._connection.close)
 
@@ -91,8 +92,32 @@ class Database:
         """
         if self.broken is not None:
             raise self.broken
+        with self._meaning(), self._readers.lent(self._readers.mine()) as connection:
+            yield connection
+
+    def each(self, query: Callable[[sqlite3.Connection], Iterator[T]], *, at_a_time: int) -> Iterator[T]:
+        """Yield what a query yields. It reads so many at a time, and nothing while the caller has them.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        if self.broken is not None:
+            raise self.broken
+        with self._meaning():
+            reader = self._readers.mine()
+            found = query(reader.connection)
+        while True:
+            with self._meaning(), self._readers.lent(reader):
+                some = list(itertools.islice(found, at_a_time))
+            yield from some
+            if len(some) < at_a_time:
+                return
+
+    @contextmanager
+    def _meaning(self) -> Iterator[None]:
+        """Say what an error of SQLite means."""
         try:
-            yield self._readers.connection()
+            yield
         except sqlite3.Error as error:
             raise self._failed(error) from error
         except _SURPRISES:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FILE_NAME = "journal.db"
+_MANY = 256  # keys; so few that no caller waits for them
 
 
 class Journal:
@@ -115,8 +116,7 @@ class Journal:
 
     def known_in(self, directory: str) -> Iterator[tuple[str, Signature]]:
         """See ``Inventory.known_in``."""
-        with self._database.reading() as connection:
-            yield from observations.known_in(connection, directory)
+        return self._database.each(lambda connection: observations.known_in(connection, directory), at_a_time=_MANY)
 
     def known(self, keys: Sequence[str]) -> Mapping[str, Signature]:
         """See ``Inventory.known``."""
@@ -125,13 +125,12 @@ class Journal:
 
     def known_below(self, directory: str) -> Iterator[str]:
         """See ``Inventory.known_below``."""
-        with self._database.reading() as connection:
-            yield from observations.known_below(connection, directory)
+        return self._database.each(lambda connection: observations.known_below(connection, directory), at_a_time=_MANY)
 
     def known_directories(self, below: str) -> Iterator[str]:
         """See ``Inventory.known_directories``."""
-        with self._database.reading() as connection:
-            yield from observations.known_directories(connection, below)
+        # one at a time: each costs a look-up, and one is all that some ask for
+        return self._database.each(lambda connection: observations.known_directories(connection, below), at_a_time=1)
 
     def listed_as(self, directory: str) -> bytes | None:
         """See ``Inventory.listed_as``."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +29,14 @@ from tests.support.daemon import STOP_S, Daemon, Dataset
 from tests.support.rights import be_bound_by_modes, enter_mounts
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Sequence
 
 PRELOADED = (pyarrow.parquet, sqlalchemy.dialects.sqlite, syncd.service.run)  # what syncd imports once it needs it
 
 _forking = multiprocessing.get_context("forkserver")
+# Held for each look at whether a child has ended. Starting one looks at all of them, and of two threads that look at
+# one at the same time the second is told 255.
+_looking = threading.Lock()
 _forking.set_forkserver_preload([__name__])
 
 
@@ -80,7 +85,8 @@ class ForkedDaemon(Daemon):
         self.log_path.touch()
         values = (point, record, dataset.arguments("run"), self.log_path, dataset.environment, dataset.directory)
         self._forked = _forking.Process(target=_become, args=(*values, around))
-        self._forked.start()
+        with _looking:
+            self._forked.start()
         dataset.daemons.append(self)
 
     @property
@@ -91,7 +97,8 @@ class ForkedDaemon(Daemon):
     @property
     def exit_code(self) -> int | None:
         """The exit code, or None while it runs."""
-        return self._forked.exitcode
+        with _looking:
+            return self._forked.exitcode
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the daemon alone."""
@@ -100,19 +107,20 @@ class ForkedDaemon(Daemon):
 
     def wait(self, timeout_s: float = STOP_S) -> int:
         """Wait for its end and return the exit code."""
-        self._forked.join(timeout_s)
-        assert self.exit_code is not None, f"it has not ended within {timeout_s:g} s:\n{self.log()}"
-        return self.exit_code
+        multiprocessing.connection.wait([self._forked.sentinel], timeout_s)
+        code = self.exit_code
+        assert code is not None, f"it has not ended within {timeout_s:g} s:\n{self.log()}"
+        return code
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        self._forked.kill()
-        self._forked.join()
+        self.signal(signal.SIGKILL)
+        self.wait()
 
     def end(self) -> None:
         """End it, however it is."""
-        self._forked.terminate()
-        self._forked.join(STOP_S)
+        self.signal(signal.SIGTERM)
+        multiprocessing.connection.wait([self._forked.sentinel], STOP_S)
         self.kill()
 
 

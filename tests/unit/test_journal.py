@@ -14,7 +14,7 @@ import pytest
 
 from syncd.errors import JournalBrokenError, JournalError
 from syncd.fingerprint import SetDigest
-from syncd.journal import Journal, adoption, migrate, pictures, problems, snapshots, staging
+from syncd.journal import Journal, adoption, migrate, pictures, problems, reading, snapshots, staging
 from syncd.journal.journal import open_readonly
 from syncd.journal.staging import Staged
 from syncd.model import Problem, ProblemCode, Signature, Trigger
@@ -412,3 +412,55 @@ async def test_a_page_that_was_overwritten_is_found_at_the_latest_when_it_is_use
         assert (await journal.read(pictures.counts)).to_upload == 0
     assert list(tmp_path.glob("journal.db.damaged-*"))
     assert not (tmp_path / "journal.db.suspect").exists()
+
+
+async def test_closing_waits_for_what_is_still_read(tmp_path: Path) -> None:
+    """A thread reads on after whoever waited for it was cancelled; Python does not survive a close under it."""
+    reads, may_end = threading.Event(), threading.Event()
+
+    def pause() -> int:
+        reads.set()
+        assert may_end.wait(30)
+        return 1
+
+    outcome: list[object] = []
+
+    def slow(connection: sqlite3.Connection) -> None:
+        connection.create_function("pause", 0, pause)
+        try:
+            outcome.append(connection.execute("SELECT pause()").fetchone())
+        except sqlite3.OperationalError as error:
+            outcome.append(str(error))
+            raise
+
+    async with Journal(tmp_path) as journal:
+        under_way = asyncio.create_task(journal.read(slow))
+        await asyncio.to_thread(reads.wait, 30)
+        under_way.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await under_way
+        asyncio.get_running_loop().call_later(0.5, may_end.set)
+    assert outcome, "it was closed before the read had ended"
+    assert outcome[0] in ((1,), "interrupted")
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith("journal.db")} == {"journal.db"}
+
+
+async def test_who_reads_from_a_closed_journal_is_told(tmp_path: Path) -> None:
+    async with Journal(tmp_path) as journal:
+        await journal.record([present(f"images/{number}.png", b"a") for number in range(1000)])
+        left = journal.known_in("images/")
+        unread = journal.known_directories("images/")
+        assert journal.known(["images/0.png"])
+        assert next(left)[0] == "0.png"
+        began_at = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began_at < reading.CLOSING_S, "it waited for whom nobody asks any more"
+    files = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(JournalError, match="has been closed"):
+        list(left)
+    with pytest.raises(JournalError, match="has been closed"):
+        next(unread)
+    with pytest.raises(JournalError, match="has been closed"):
+        journal.known(["images/0.png"])
+    with pytest.raises(JournalError, match="has been closed"):
+        await asyncio.to_thread(journal.known, ["images/0.png"])
+    assert {path.name for path in tmp_path.iterdir()} <= files, "it was opened again"
