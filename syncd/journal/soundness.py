@@ -100,7 +100,8 @@ class Examination:
         self._stopped = True
         while not self._idle.wait(_INTERRUPT_AGAIN_S):
             if (connection := self._connection) is not None:
-                connection.interrupt()
+                with suppress(sqlite3.ProgrammingError):  # it has just been closed
+                    connection.interrupt()
 
 
 def _fault(path: Path, check: str) -> str:

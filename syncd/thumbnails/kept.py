@@ -6,6 +6,7 @@ A disk that is full, or fails, costs the pictures that would be kept, and nobody
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class Kept:
 
     def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
+        self._turn = threading.Lock()  # one thread at a time, also of those whose callers were cancelled
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._open_or_begin_anew(path)
@@ -74,29 +76,30 @@ class Kept:
     def get(self, sha256: bytes, edge: int) -> Picture | None:
         """Return a picture that was made; None, too, where it cannot be read."""
         asked = (sha256, edge)
-        try:
+        with self._turn, suppress(sqlite3.Error):
             row = self._database.execute(
                 "SELECT content_type, body, width, height, why_not FROM picture WHERE sha256 = ? AND edge = ?", asked
             ).fetchone()
-        except sqlite3.Error:
-            return None
-        if row is None:
-            return None
+            if row is not None:
+                self._note_used(asked)
+                return Picture(*row)
+        return None
+
+    def put(self, sha256: bytes, edge: int, picture: Picture) -> None:
+        """Keep a picture, or that there is none, if that is possible."""
+        with self._turn, suppress(sqlite3.Error):
+            self._put(sha256, edge, picture)
+
+    def close(self) -> None:
+        """Close the file; whoever asks after that finds nothing."""
+        with self._turn, suppress(sqlite3.Error):
+            self._database.close()
+
+    def _note_used(self, asked: tuple[bytes, int]) -> None:
         with suppress(sqlite3.Error):
             self._database.execute(
                 "UPDATE picture SET used_at = ? WHERE sha256 = ? AND edge = ?", (time.time(), *asked)
             )
-        return Picture(*row)
-
-    def put(self, sha256: bytes, edge: int, picture: Picture) -> None:
-        """Keep a picture, or that there is none, if that is possible."""
-        with suppress(sqlite3.Error):
-            self._put(sha256, edge, picture)
-
-    def close(self) -> None:
-        """Close the file."""
-        with suppress(sqlite3.Error):
-            self._database.close()
 
     def _put(self, sha256: bytes, edge: int, picture: Picture) -> None:
         self._database.execute(

@@ -8,8 +8,11 @@ import io
 import resource
 import sqlite3
 import sys
+import threading
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -192,6 +195,28 @@ def test_what_is_kept_is_bounded_and_the_longest_unused_goes(tmp_path: Path) -> 
     kept.close()
     with sqlite3.connect(tmp_path / "pictures.db") as database:
         assert database.execute("SELECT sum(length(body) + 1024) FROM picture").fetchone()[0] <= 12_000
+
+
+def test_it_is_closed_under_nobody(tmp_path: Path) -> None:
+    """A thread asks on after whoever waited for it was cancelled; Python does not survive a close under it."""
+    picture = Picture("image/png", bytes(1000), 1, 1)
+
+    def ask(kept: Kept, begun: threading.Barrier, number: int) -> None:
+        begun.wait(30)
+        for one in range(300):
+            kept.put(bytes([number, one % 256]), 256, picture)
+            assert kept.get(bytes([number, one % 256]), 256) in (picture, None)
+
+    for attempt in range(20):
+        kept, begun = Kept(tmp_path / f"{attempt}.db"), threading.Barrier(5)
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask, kept, begun, number) for number in range(4)]
+            begun.wait(30)
+            time.sleep(attempt / 1000)
+            kept.close()
+            for one in asking:
+                one.result()
+        assert kept.get(bytes([0, 0]), 256) is None
 
 
 def test_what_has_no_picture_counts_too(tmp_path: Path) -> None:
