@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from corpus import Corpus
     from place import Place
 
-# who takes longer than this, and this many times longer than syncd, is measured once
-SLOW_S, SLOW_TIMES = 60.0, 2.0
 TEXT = (
     "Each does all of its work in new processes, with a new repository and no state: the ratio is the median of each"
     " round's own. Afterwards each file is looked for in lakeFS by another client. Peak memory is that of one process."
@@ -34,9 +32,8 @@ def first_sync(name: str, title: str, corpus: Corpus, *, rounds: int, at_most: f
                 print(f"{name}, round {number} of {rounds}: {peer.name} {seconds:.2f} s", flush=True)
                 if isinstance(peer, Syncd):  # the first of all in the first round
                     syncd_s = seconds
-                elif number == 0 and seconds > max(SLOW_S, SLOW_TIMES * syncd_s):
+                elif number == 0 and record.is_enough(peer.name, seconds, syncd_s):
                     slow.add(peer.name)
-                    record.notes.append(f"{peer.name} was measured once, since it takes so long.")
                 if number or peer.name in slow:  # of others the first round only warms caches of all kinds
                     _take(record, peer, outcome)
     record.rows.sort(key=lambda row: row.middle())

@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 KEPT = HERE / "results"
 MIB = 1 << 20
 T = TypeVar("T")
+SLOW_S, SLOW_TIMES = 60.0, 2.0  # who takes longer than this, and this many times longer than syncd, is measured once
 
 
 def in_turn(everyone: Sequence[T], number: int) -> Sequence[T]:
@@ -96,6 +97,13 @@ class Record:
                 return row
         self.rows.append(Row(who=who, does=does))
         return self.rows[-1]
+
+    def is_enough(self, who: str, seconds: float, syncd_s: float) -> bool:
+        """Return whether the first round was so slow that there is no other, and note that there is none."""
+        slow = seconds > max(SLOW_S, SLOW_TIMES * syncd_s)
+        if slow:
+            self.notes.append(f"{who} was measured once, since it takes so long.")
+        return slow
 
     def beside_the_best(self, who: str, others: Sequence[str], *, at_most: float = 1.0) -> None:
         """Add the goal that one is not slower than the fastest of the others, by the ratio of their medians."""
