@@ -212,7 +212,7 @@ def test_it_is_closed_under_nobody(tmp_path: Path) -> None:
         with ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask, kept, begun, number) for number in range(4)]
             begun.wait(30)
-            time.sleep(attempt / 1000)
+            time.sleep(attempt / 1000)  # so that it is closed at another moment each time
             kept.close()
             for one in asking:
                 one.result()
