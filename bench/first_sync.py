@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 TEXT = (
     "Each does all of its work in new processes, with a new repository and no state: the ratio is the median of each"
-    " round's own. Afterwards each file is looked for in lakeFS by another client. Peak memory is that of one process."
+    " round's own. Afterwards each file is looked for in lakeFS by another client. Memory is that of the"
+    " process that had the most."
 )
 
 

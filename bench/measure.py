@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncd.embedded.process import ServerProcess
 
 _SAMPLE = re.compile(r"^(gateway|api)_request_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE)
+GNU_TIME = "time"
 IDLE_LOOK_S, IDLE_SHARE, IDLE_WAIT_S = 2.0, 0.05, 600.0  # idle: less than this share of one core
 _OPERATION = re.compile(r'operation="([^"]*)"')
 
@@ -31,7 +32,7 @@ class Cost:
     seconds: float
     client_cpu_s: float
     server_cpu_s: float = 0.0
-    peak_bytes: int = 0  # the client's memory; not less than what the measuring process itself had
+    peak_bytes: int = 0  # the memory of that process of the client which had the most
     requests: Mapping[str, int] = field(default_factory=dict)  # by operation
 
     def __add__(self, other: Cost) -> Cost:
@@ -70,19 +71,22 @@ def run(
     Raises:
         CommandFailedError: It failed; the text holds the end of what it said.
     """
-    said, complained = directory / "stdout", directory / "stderr"
+    said, complained, peak = directory / "stdout", directory / "stderr", directory / "peak"
+    # what wait4 tells of a process counts the memory of who started it: GNU time has hardly any
+    words = [GNU_TIME, "--quiet", "--format=%M", f"--output={peak}", *command]
     with said.open("wb") as stdout, complained.open("wb") as stderr:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=within
+            words, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=within
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        words = (said.read_text(errors="replace") + complained.read_text(errors="replace"))[-2000:]
-        raise CommandFailedError(f"{' '.join(command)} ended with {process.returncode}:\n{words}")
-    cost = Cost(seconds=seconds, client_cpu_s=usage.ru_utime + usage.ru_stime, peak_bytes=usage.ru_maxrss * 1024)
+        output = (said.read_text(errors="replace") + complained.read_text(errors="replace"))[-2000:]
+        raise CommandFailedError(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    cpu_s, peak_bytes = usage.ru_utime + usage.ru_stime, int(peak.read_text()) * 1024
+    cost = Cost(seconds=seconds, client_cpu_s=cpu_s, peak_bytes=peak_bytes)
     return Finished(cost, said.read_text())
 
 

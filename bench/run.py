@@ -67,6 +67,7 @@ def main() -> None:
     works = QUICK if asked.quick else WORKS
     if unknown := set(asked.works) - set(works):
         parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(works)}")
+    tools.need_gnu_time()
     measured = []
     for name in asked.works or works:
         load_before = os.getloadavg()[0]

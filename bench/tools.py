@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from measure import GNU_TIME
 from place import CACHE
 
 from syncd.embedded.binary import find_or_build
@@ -68,10 +69,18 @@ def environment() -> Path | None:
 @functools.cache
 def rclone() -> Path | None:
     """Return the system's rclone; as root of a Debian it is installed."""
-    if shutil.which("rclone") is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "-y", "-q", "rclone"], capture_output=True, check=False)
-    found = shutil.which("rclone")
+    found = _from_debian("rclone")
     return Path(found) if found else _absent("rclone", "apt-get install rclone brings it")
+
+
+def need_gnu_time() -> None:
+    """Make sure that memory can be measured; as root of a Debian, what does it is installed.
+
+    Raises:
+        SystemExit: It cannot.
+    """
+    if _from_debian(GNU_TIME) is None:
+        raise SystemExit("GNU time, which tells how much memory a command took, is not there: apt-get install time")
 
 
 def versions() -> dict[str, str]:
@@ -91,6 +100,12 @@ def _version(command: list[str | Path]) -> str:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"v?\d+\.\d+\S*", said)
     return found[0] if found else said.splitlines()[0]
+
+
+def _from_debian(name: str) -> str | None:
+    if shutil.which(name) is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "install", "-y", "-q", name], capture_output=True, check=False)
+    return shutil.which(name)
 
 
 def _absent(name: str, why: str) -> None:
