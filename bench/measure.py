@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from syncd.embedded.process import ServerProcess
 
 _SAMPLE = re.compile(r"^(gateway|api)_request_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE)
-GNU_TIME = "time"
-IDLE_LOOK_S, IDLE_SHARE, IDLE_WAIT_S = 2.0, 0.05, 600.0  # idle: less than this share of one core
 _OPERATION = re.compile(r'operation="([^"]*)"')
+IDLE_LOOK_S, IDLE_SHARE, IDLE_WAIT_S = 2.0, 0.05, 600.0  # idle: less than this share of one core
+GNU_TIME = "time"  # a program: that of the shell of this name tells no memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

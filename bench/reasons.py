@@ -57,10 +57,12 @@ def _of_growth(record: Record) -> Iterator[str]:
             few.middle("start CPU s"),
             many.middle("lakeFS busy afterwards s"),
         )
+        starts_s = many.figures["start s"]
         yield (
-            f"Start: {cpu_s:.1f} s of CPU, {load_s:.1f} of them to load and connect; the rest is one look at each file,"
-            " which `find` has in C. The first start, which compares each file with what is known of it, took"
-            f" {many.middle('first start s'):.1f} s. lakeFS was busy for {busy_s:.0f} s after the first sync."
+            f"Start: {min(starts_s):.1f} to {max(starts_s):.1f} s; at the median {cpu_s:.1f} s of CPU, {load_s:.1f} of"
+            " them to load and connect; the rest is looks at files, which `find` has in C. The first start, which"
+            f" compares each file with what is known of it, took {many.middle('first start s'):.1f} s. lakeFS was busy"
+            f" for {busy_s:.0f} s after the first sync."
         )
 
 
