@@ -58,6 +58,17 @@ class Looker:
         with self.opened():
             pass
 
+    def watch_root(self) -> None:
+        """Watch the root itself, if there is a watcher.
+
+        Raises:
+            SourceUnavailableError: The root is lost.
+            WatchUnavailableError: It could not be watched.
+        """
+        with self.opened() as root_fd:
+            if self.watcher is not None:
+                self.watcher.watch("", root_fd)
+
     def wanted(self, path: str) -> bool:
         """Return whether an event of a path may matter, by the rules of the moment; see ``Rules.wanted``."""
         return self.judge.rules.wanted(path)

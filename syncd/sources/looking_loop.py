@@ -50,6 +50,7 @@ class LookingLoop:
         self.asked = 0  # rounds that barriers asked for
         self.done = 0  # the newest of these that has ended: all hints from before it have been looked at
         self.watching = Watching(work.settings)
+        self.preparing = False  # a full listing has begun, and may place a watcher before it looks at anything
         self.losses = 0  # how often events were lost
         self.watchers = 0  # how many were started
         self._looks = False  # at the paths that hints named
@@ -87,7 +88,7 @@ class LookingLoop:
     @property
     def busy(self) -> bool:
         """Whether paths are being looked at or listed, or hints wait: more may be found in a moment."""
-        return self._looks or self.scans.under_way or self._hints.waiting() or self._work.pending.doubted
+        return self._looks or self.scans.outstanding or self._hints.waiting() or self._work.pending.doubted
 
     def ask_round(self) -> int:
         """Return the number that ``done`` reaches once all hints waiting now have been looked at."""
@@ -193,7 +194,7 @@ class LookingLoop:
             while await self._step(listing, "event"):
                 await self._room()
         except WatchUnavailableError as error:
-            await self._stop_watching(listing, error)
+            await self._stop_watching(error, listing)
 
     async def _advance_full(self) -> None:
         """Begin a full listing if one is due, or do the next piece of the one under way."""
@@ -201,17 +202,19 @@ class LookingLoop:
         if self._full is None:
             if not self.scans.due(loop.time()):
                 return
+            self.preparing = True
             self.scans.begin(loop.time())
             self._full = self._begin("")
             await self._load_rules()
             await self._choose_watching(loop.time())
         try:
             await self._place_watcher()
+            self._prepared()
             if await self._step(self._full, self.scans.reason):
                 await self._room()
                 return
         except WatchUnavailableError as error:
-            await self._stop_watching(self._full, error)
+            await self._stop_watching(error)
             return
         self._full = None
         watched = self._work.looker.watcher is not None
@@ -275,15 +278,23 @@ class LookingLoop:
                 Watcher, self._hints, looker.wanted, self._work.settings.cookie_dir
             )
             self.watchers += 1
+            await self._work.thread(looker.watch_root)
+            await self._load_rules()  # only from here on does an event tell of a change of them
 
-    async def _stop_watching(self, listing: _Listing, error: WatchUnavailableError) -> None:
-        """Go on by listing alone; the listing under way begins anew, so that none counts on a watch."""
+    def _prepared(self) -> None:
+        if self.preparing:
+            self.preparing = False
+            self._work.progress.made()
+
+    async def _stop_watching(self, error: WatchUnavailableError, tree: _Listing | None = None) -> None:
+        """Go on by listing alone; a full listing under way begins anew, so that none counts on a watch."""
         self.watching.failed(str(error), asyncio.get_running_loop().time())
-        self._end(listing, complete=False)
+        for listing in (tree, self._full):
+            if listing is not None:
+                self._end(listing, complete=False)
         await self._work.thread(self.close)
-        if self._full is not None and self._full is not listing:
-            self._end(self._full, complete=False)
         self._full = None
         if self.scans.under_way:
             self.scans.give_up()
         self.scans.ask("scan")
+        self._prepared()

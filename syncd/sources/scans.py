@@ -37,6 +37,11 @@ class Scans:
         return self._begun > self.done
 
     @property
+    def outstanding(self) -> bool:
+        """Return whether one that was asked for has not ended."""
+        return self.asked > self.done
+
+    @property
     def complete(self) -> bool:
         """Return whether there has been a whole one."""
         return self.done > 0
@@ -65,7 +70,7 @@ class Scans:
 
     def need_current(self) -> None:
         """Note that the one under way tells something new although nobody asked for it."""
-        self.needed = self._begun
+        self.needed = max(self.needed, self._begun)
 
     def give_up(self) -> None:
         """Note that the one under way will not end; who waits for it waits for the next."""

@@ -122,11 +122,14 @@ class Session:
         directory that a listing has still to come to: listings watch first and list afterwards, and one that is
         under way for that, or asked for because hints were lost, is waited for; not one that only makes sure, as every
         ten minutes: of a million files it takes a while. A look is never spoiled by a reading that
-        overlaps it: see the rules in ``pending``.
+        overlaps it: see the rules in ``pending``. A listing that has only just begun may be about to place the watcher.
 
         Without events, or without an answer: a full listing that begins after the call.
         """
-        watcher, looking = self._work.looker.watcher, self.looking
+        looking = self.looking
+        waits_for.what = "a listing of all of it has not got under way"
+        await self._until(lambda: not looking.preparing)
+        watcher = self._work.looker.watcher
         if watcher is not None and await self._cookie(watcher):
             number = looking.ask_round()
             waits_for.what = "what changed just before the call has not all been looked at"
