@@ -44,7 +44,7 @@ def test_no_snapshot_ever_holds_one_half_of_a_pair_and_none_waits_for_the_other(
     put(dataset, "always.png")
     labels.write({"0": "always.png"})
     dataset.start()
-    pairs = Pairs(dataset, labels, rng)
+    pairs = Pairs(dataset, labels, rng, staying={"0"})
     pairs.rows = {"0": "always.png"}
     for number in range(ROUNDS):
         alone = f"alone-{number}.png"

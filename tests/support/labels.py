@@ -6,7 +6,7 @@ import csv
 import io
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,17 +93,26 @@ def tags(versions: lakefs.Repository) -> list[str]:
 
 
 class Pairs:
-    """Images and their rows, changed by two threads that know nothing of each other."""
+    """Images and their rows, changed by two threads that know nothing of each other.
 
-    def __init__(self, dataset: Dataset, labels: Labels, rng: random.Random) -> None:
-        self._dataset, self._labels, self._rng = dataset, labels, rng
+    Args:
+        dataset: Its folder gets the images.
+        labels: Get the rows.
+        rng: Decides what changes, and when.
+        staying: Keys of rows that stay as they are, with their images: where no pair is left, a person is asked.
+    """
+
+    def __init__(self, dataset: Dataset, labels: Labels, rng: random.Random, staying: Collection[str] = ()) -> None:
+        self._dataset, self._labels, self._rng, self._staying = dataset, labels, rng, staying
         self._pause, self._count = threading.Event(), 0
         self.rows: dict[str, str] = {}
 
     def change(self, meanwhile: Callable[[], None]) -> None:
         """Let some pairs come, go, and change; return once both halves of all are done."""
-        gone = self._rng.sample(sorted(self.rows), self._rng.randint(0, len(self.rows) - 1) if self.rows else 0)
-        moved = [key for key in self.rows if key not in gone and self._rng.random() < 0.3]
+        free = sorted(self.rows.keys() - self._staying)
+        most = max(0, len(self.rows) - 1)
+        gone = self._rng.sample(free, self._rng.randint(0, min(most, len(free))))
+        moved = [key for key in free if key not in gone and self._rng.random() < 0.3]
         old = {self.rows[key] for key in (*gone, *moved)}
         after = {key: image for key, image in self.rows.items() if key not in gone}
         after |= {key: self._new_image() for key in moved}
