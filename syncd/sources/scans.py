@@ -29,7 +29,7 @@ class Scans:
         self.reason = "scan"
         self._begun = 0
         self.next_at = 0.0  # when the next one is due if nobody asks
-        self.begun_at_s: float | None = None  # of the one under way, or the last one
+        self.begun_at_s: float | None = None  # of the one under way, or the last one that ended
 
     @property
     def under_way(self) -> bool:
@@ -74,7 +74,7 @@ class Scans:
 
     def give_up(self) -> None:
         """Note that the one under way will not end; who waits for it waits for the next."""
-        self._begun = self.done
+        self._begun, self.begun_at_s = self.done, None
 
     def end(self, now_s: float, interval_s: float, reason: str) -> None:
         """Note that the one under way has ended, and when the next is due.

@@ -199,6 +199,7 @@ def test_a_listing_that_is_given_up_is_made_up_for() -> None:
     scans.begin(0.0)
     waited_for = scans.current
     scans.give_up()
+    assert scans.begun_at_s is None, "no call is answered by it"
     assert scans.due(0.0)
     scans.begin(1.0)
     scans.end(2.0, 10.0, "scan")
